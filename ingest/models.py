@@ -1,0 +1,83 @@
+"""Tracked sites."""
+
+import zoneinfo
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(
+            f"{name!r} is not a time zone. Use an IANA name such as Europe/Berlin or UTC."
+        )
+
+
+def validate_hostnames(text: str) -> None:
+    for hostname in text.split():
+        _hostname(hostname.removeprefix("*."))
+
+
+_hostname = RegexValidator(
+    r"^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$",
+    "Write hostnames in lower case without scheme, port or path, such as www.example.com "
+    "or *.example.com.",
+)
+
+
+class Site(models.Model):
+    """A web site whose page views are counted.
+
+    `public_id` is what senders put into `site`; it is part of every key in Redis and
+    of every message, so it never changes after the first event.
+    """
+
+    public_id = models.CharField(
+        "site id",
+        max_length=100,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"^[a-z0-9][a-z0-9._-]*$",
+                "Use lower-case letters, digits, dots, hyphens and underscores.",
+            )
+        ],
+        help_text="What events carry in “site”, usually the domain: example.com. It names the "
+        "site's counts for ever and can't be changed once the site exists.",
+    )
+    name = models.CharField(
+        max_length=200, blank=True, help_text="Shown to people instead of the site id."
+    )
+    allowed_hostnames = models.TextField(
+        blank=True,
+        validators=[validate_hostnames],
+        help_text="One hostname a line; *.example.com allows every subdomain. Events whose page "
+        "address has another hostname are refused with 403. Empty: any hostname.",
+    )
+    active = models.BooleanField(
+        default=True,
+        help_text="An inactive site refuses new events with 403; its counts stay readable.",
+    )
+    time_zone = models.CharField(
+        max_length=64,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text="Days begin at midnight here: Europe/Berlin, America/New_York, UTC. A change "
+        "applies to events counted from then on; earlier days keep their old borders.",
+    )
+    retention_days = models.PositiveIntegerField(
+        "retention (days)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How many days the counts are kept. Events older than that are not counted "
+        "but shown as late. Empty: for ever. The raw archive is not touched.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["public_id"]
+
+    def __str__(self) -> str:
+        return self.name or self.public_id

@@ -1,0 +1,153 @@
+"""The log: what can be asked of a Kafka topic without joining a consumer group."""
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+
+class LogUnavailable(RuntimeError):
+    """Raised when Kafka does not answer or the topic does not exist; try again later."""
+
+
+class LogReplaced(RuntimeError):
+    """Raised when the topic was deleted and made again while it was read."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it is now. `id` is Kafka's topic id in Kafka's own notation (22 URL-safe
+    base64 characters): a topic deleted and made again has another one."""
+
+    name: str
+    id: str
+    partitions: int
+
+
+class Log:
+    """Asks the broker about one topic. Every call raises `LogUnavailable` after `timeout` seconds."""
+
+    def __init__(self, bootstrap_servers: str, topic: str, timeout: float = 10.0) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.topic = topic
+        self.timeout = timeout
+        self._admin = AdminClient(
+            {"bootstrap.servers": bootstrap_servers, "log_level": 3, "reconnect.backoff.max.ms": 1000}
+        )
+
+    def describe(self) -> Topic:
+        """The topic's id and size, from the broker itself, never from a cache."""
+        future = self._admin.describe_topics(
+            TopicCollection([self.topic]), request_timeout=self.timeout
+        )[self.topic]
+        try:
+            description = future.result(timeout=self.timeout + 1)
+        except (KafkaException, TimeoutError) as error:
+            raise LogUnavailable(f"topic {self.topic!r} can't be described: {error}") from error
+        return Topic(self.topic, _topic_id(description.topic_id), len(description.partitions))
+
+    def starts(self, partitions: int) -> dict[int, int]:
+        """The first offset that each partition still holds."""
+        return self._offsets(partitions, OffsetSpec.earliest())
+
+    def ends(self, partitions: int) -> dict[int, int]:
+        """The offset that each partition's next message will get.
+
+        Taken from a fetch, not from ListOffsets: the embedded broker answers the latter
+        with the start of the last batch.
+        """
+        latest = self._offsets(partitions, OffsetSpec.latest())
+        consumer = self._consumer()
+        try:
+            consumer.assign([TopicPartition(self.topic, p, o) for p, o in latest.items()])
+            return self._read_to_ends(consumer, partitions)
+        finally:
+            consumer.close()
+
+    def read(self, partition: int, start: int, end: int) -> Iterator[Message]:
+        """Every message of `partition` with `start` <= offset < `end`, in order.
+
+        Ends early where the log does. Raises `LogUnavailable` when the range is no longer,
+        or not yet, in the log.
+        """
+        consumer = self._consumer()
+        try:
+            consumer.assign([TopicPartition(self.topic, partition, start)])
+            yield from self._read_range(consumer, end)
+        finally:
+            consumer.close()
+
+    def _read_range(self, consumer: Consumer, end: int) -> Iterator[Message]:
+        deadline = time.monotonic() + self.timeout
+        while True:
+            for message in consumer.consume(10_000, timeout=0.5):
+                if _is_end(message) or (not message.error() and message.offset() >= end):
+                    return
+                if message.error():
+                    raise LogUnavailable(str(message.error()))
+                yield message
+                if message.offset() >= end - 1:
+                    return
+                deadline = time.monotonic() + self.timeout
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"no message of {self.topic!r} within {self.timeout:.0f} s")
+
+    def _read_to_ends(self, consumer: Consumer, partitions: int) -> dict[int, int]:
+        ends: dict[int, int] = {}
+        deadline = time.monotonic() + self.timeout
+        while len(ends) < partitions:
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"the ends of {self.topic!r} were not read in time")
+            for message in consumer.consume(1_000, timeout=0.1):
+                if _is_end(message):
+                    ends[message.partition()] = message.offset()
+                elif message.error():
+                    raise LogUnavailable(str(message.error()))
+        return ends
+
+    def _offsets(self, partitions: int, spec: OffsetSpec) -> dict[int, int]:
+        futures = self._admin.list_offsets(
+            {TopicPartition(self.topic, p): spec for p in range(partitions)},
+            request_timeout=self.timeout,
+        )
+        try:
+            return {
+                tp.partition: future.result(timeout=self.timeout + 1).offset
+                for tp, future in futures.items()
+            }
+        except (KafkaException, TimeoutError) as error:
+            raise LogUnavailable(f"the offsets of {self.topic!r} can't be read: {error}") from error
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": "readers",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.queue.backoff.ms": 5,
+                "log_level": 3,
+            }
+        )
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+
+def _topic_id(uuid: object) -> str:
+    most, least = uuid.get_most_significant_bits(), uuid.get_least_significant_bits()  # type: ignore[attr-defined]
+    value = ((most & (2**64 - 1)) << 64) | (least & (2**64 - 1))
+    return urlsafe_b64encode(value.to_bytes(16, "big")).decode().rstrip("=")

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class TrackerSiteConfig(AppConfig):
+    name = "tracker_site"

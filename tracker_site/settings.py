@@ -1,0 +1,219 @@
+"""Every setting of the project, read from the environment.
+
+The table in README.md lists them; a test holds it against this file.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from tracker_site.embedded.state import StackState, data_dir
+from tracker_site.environment import process_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = data_dir(BASE_DIR)
+env = process_environment(StackState(DATA_DIR).environment())
+
+
+def _kept_secret(path: Path) -> str:
+    """A secret made on first use and kept: right for one machine, not for a cluster
+    (system check tracker.E001 says so)."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        path.write_text(secrets.token_urlsafe(48) + "\n")
+        return path.read_text().strip()
+
+
+# --- Web -------------------------------------------------------------------------------
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY", "") or _kept_secret(DATA_DIR / "secret_key")
+SECRET_KEY_IS_SHARED = env.text("SECRET_KEY", "") != ""
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", "")
+PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8080").rstrip("/")
+HTTPS = env.flag("HTTPS", False)
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# Probes speak plain HTTP to the process itself.
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+# Addresses or networks whose X-Forwarded-For is believed.
+TRUSTED_PROXIES = env.words("TRUSTED_PROXIES", "")
+
+# --- Sites and ingest ------------------------------------------------------------------
+DEFAULT_SITE = env.text("DEFAULT_SITE", "localhost")
+MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 1_048_576, least=1_024)
+# Requests a second and address; 0 switches the limit off.
+RATE_LIMIT_ADDRESS = env.number("RATE_LIMIT_ADDRESS", 100)
+
+# --- Kafka -----------------------------------------------------------------------------
+KAFKA_BOOTSTRAP_SERVERS = env.text("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+KAFKA_TOPIC = env.text("KAFKA_TOPIC", "pageviews")
+KAFKA_DEAD_TOPIC = f"{KAFKA_TOPIC}.dead"
+KAFKA_GROUP = env.text("KAFKA_GROUP", "counters")
+KAFKA_PARTITIONS = env.number("KAFKA_PARTITIONS", 6, least=1, most=10_000)
+KAFKA_REPLICATION = env.number("KAFKA_REPLICATION", 1, least=1, most=15)
+KAFKA_RETENTION_HOURS = env.number("KAFKA_RETENTION_HOURS", 168, least=1)
+KAFKA_SESSION_TIMEOUT_MS = env.number("KAFKA_SESSION_TIMEOUT_MS", 45_000, least=1_000)
+KAFKA_DELIVERY_TIMEOUT_MS = env.number("KAFKA_DELIVERY_TIMEOUT_MS", 5_000, least=100)
+KAFKA_LINGER_MS = env.number("KAFKA_LINGER_MS", 2, most=1_000)
+# Events that wait for Kafka's ack, a process; beyond it requests get 503 at once.
+KAFKA_QUEUE_EVENTS = env.number("KAFKA_QUEUE_EVENTS", 20_000, least=1)
+
+# --- Redis -----------------------------------------------------------------------------
+REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")
+# Fixed at install: changing it moves every site to another key.
+REDIS_SHARDS = env.number("REDIS_SHARDS", 1, least=1, most=1_024)
+
+# --- Counting --------------------------------------------------------------------------
+CONSUMER_BATCH_EVENTS = env.number("CONSUMER_BATCH_EVENTS", 5_000, least=1, most=100_000)
+DUPLICATE_WINDOW_MINUTES = env.number("DUPLICATE_WINDOW_MINUTES", 10, least=1)
+BACKFILL_DUPLICATE_WINDOW_DAYS = env.number("BACKFILL_DUPLICATE_WINDOW_DAYS", 30, least=1)
+MINUTE_RETENTION_HOURS = env.number("MINUTE_RETENTION_HOURS", 48, least=1)
+HOUR_RETENTION_DAYS = env.number("HOUR_RETENTION_DAYS", 90, least=1)
+
+# --- Archive ---------------------------------------------------------------------------
+# A folder (file:///path) or any S3: s3://bucket/prefix?endpoint_override=host:port&scheme=http
+ARCHIVE_URL = env.text("ARCHIVE_URL", f"file://{DATA_DIR / 'archive'}")
+ARCHIVE_SEGMENT_EVENTS = env.number("ARCHIVE_SEGMENT_EVENTS", 100_000, least=1, most=5_000_000)
+ARCHIVE_INTERVAL_SECONDS = env.number("ARCHIVE_INTERVAL_SECONDS", 300, least=1)
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL)
+
+# --- Logs ------------------------------------------------------------------------------
+LOG_FORMAT = env.choice("LOG_FORMAT", "json", ["json", "text"])
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+
+# --- Django ----------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "tracker_site",
+    "ingest",
+    "processing",
+    "dashboard",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "tracker_site.urls"
+ASGI_APPLICATION = "tracker_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}"),
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Several processes write: a write-ahead log, and transactions that take the
+    # write lock at their start and wait for it instead of failing.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS: list[Path] = []
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Page view tracker",
+    "DESCRIPTION": "Send page views, read their counts.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "daphne": {"level": "WARNING"},
+    },
+}
