@@ -5,9 +5,18 @@ out. `VERSION` grows when a field changes its meaning; adding a field does not
 change it. Readers refuse versions they do not know.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 VERSION = 1
+# Milliseconds at 2100-01-01: what lies beyond it is no time of a page view.
+_MOST_MS = 4_102_444_800_000
+
+Milliseconds = Annotated[int, Meta(ge=0, le=_MOST_MS)]
+Short = Annotated[str, Meta(min_length=1, max_length=200)]
+Url = Annotated[str, Meta(min_length=1, max_length=2_048)]
 
 
 class UndecodableMessage(ValueError):
@@ -22,14 +31,14 @@ class PageView(msgspec.Struct, omit_defaults=True, frozen=True):
     hash; addresses and user ids are never part of a message.
     """
 
-    id: str
-    site: str
-    visitor: str
-    path: str
-    ts: int
-    received: int
+    id: Short
+    site: Short
+    visitor: Short
+    path: Url
+    ts: Milliseconds
+    received: Milliseconds
     v: int = VERSION
-    name: str = "pageview"
+    name: Short = "pageview"
     # The sender chose the id and may send the event again: duplicates are looked for.
     retryable: bool = False
     hostname: str | None = None
@@ -76,4 +85,6 @@ def decode(message: bytes | None) -> PageView:
         raise UndecodableMessage(
             f"its version is {page_view.v}, this reader knows {VERSION}"
         )
+    if not page_view.path.startswith("/"):
+        raise UndecodableMessage(f"its path {page_view.path!r} does not start with /")
     return page_view

@@ -1,0 +1,88 @@
+-- Apply what one batch of one partition changes in one shard, or nothing of it.
+--
+-- KEYS: marker, ledger, clock, steps of ids, then every key that ARGV[1] names by number.
+-- ARGV[1]: msgpack map:
+--   partition, expected, next   the marker must be `expected` and becomes `next`
+--   clock                       arrival (ms) up to which the partition was read
+--   ledger   {category, n, …}
+--   ids      {{key, end of step (ms), {neighbours…}, {id…}}, …}
+--   hashes   {{key, expire at (Unix s; 0: never), {field, n, …}}, …}
+--   visitors {{key, expire at, {visitor, …}}, …}
+--   now      {{sorted set, hash, forget before (ms), {visitor, arrival, path, …}}, …}
+--   states   {{key, last arrival, last ts}, …}
+-- Returns {"applied", next}, {"moved", the marker found} or {"known", key}: an id that the
+-- caller took for new is there by now, so the caller looks again.
+local b = cmsgpack.unpack(ARGV[1])
+local field = tostring(b.partition)
+local found = tonumber(redis.call('HGET', KEYS[1], field) or '0')
+if found ~= b.expected then return {'moved', found} end
+
+local CHUNK = 2000
+local function in_chunks(list, call)
+  for i = 1, #list, CHUNK do call(i, math.min(i + CHUNK - 1, #list)) end
+end
+
+for _, step in ipairs(b.ids) do
+  for _, neighbour in ipairs(step[3]) do
+    local known = false
+    in_chunks(step[4], function(i, j)
+      for _, there in ipairs(redis.call('SMISMEMBER', KEYS[neighbour], unpack(step[4], i, j))) do
+        if there == 1 then known = true end
+      end
+    end)
+    if known then return {'known', KEYS[neighbour]} end
+  end
+end
+
+local function expire(key, at)
+  if at > 0 then redis.call('EXPIREAT', key, at) end
+end
+
+for _, step in ipairs(b.ids) do
+  in_chunks(step[4], function(i, j) redis.call('SADD', KEYS[step[1]], unpack(step[4], i, j)) end)
+  redis.call('ZADD', KEYS[4], step[2], KEYS[step[1]])
+end
+for _, hash in ipairs(b.hashes) do
+  local key, changes = KEYS[hash[1]], hash[3]
+  for i = 1, #changes, 2 do redis.call('HINCRBY', key, changes[i], changes[i + 1]) end
+  expire(key, hash[2])
+end
+for _, log in ipairs(b.visitors) do
+  local key, visitors = KEYS[log[1]], log[3]
+  in_chunks(visitors, function(i, j) redis.call('PFADD', key, unpack(visitors, i, j)) end)
+  expire(key, log[2])
+end
+for _, now in ipairs(b.now) do
+  local seen, pages, before, entries = KEYS[now[1]], KEYS[now[2]], now[3], now[4]
+  for i = 1, #entries, 3 do
+    local last = tonumber(redis.call('ZSCORE', seen, entries[i]) or '0')
+    if entries[i + 1] >= last then
+      redis.call('ZADD', seen, entries[i + 1], entries[i])
+      redis.call('HSET', pages, entries[i], entries[i + 2])
+    end
+  end
+  local gone = redis.call('ZRANGE', seen, '-inf', '(' .. string.format('%.0f', before), 'BYSCORE')
+  in_chunks(gone, function(i, j)
+    redis.call('ZREM', seen, unpack(gone, i, j))
+    redis.call('HDEL', pages, unpack(gone, i, j))
+  end)
+  redis.call('EXPIRE', seen, 600)
+  redis.call('EXPIRE', pages, 600)
+end
+for _, state in ipairs(b.states) do
+  local key = KEYS[state[1]]
+  redis.call('HINCRBY', key, 'revision', 1)
+  for i, name in ipairs({'last_received', 'last_ts'}) do
+    if state[i + 1] > tonumber(redis.call('HGET', key, name) or '0') then
+      redis.call('HSET', key, name, string.format('%.0f', state[i + 1]))
+    end
+  end
+end
+for i = 1, #b.ledger, 2 do
+  redis.call('HINCRBY', KEYS[2], field .. ':' .. b.ledger[i], b.ledger[i + 1])
+end
+if b.clock > tonumber(redis.call('HGET', KEYS[3], field) or '0') then
+  redis.call('HSET', KEYS[3], field, string.format('%.0f', b.clock))
+end
+redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))
+return {'applied', b.next}
