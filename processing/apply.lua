@@ -5,7 +5,8 @@
 --   partition, expected, next   the marker must be `expected` and becomes `next`
 --   clock                       arrival (ms) up to which the partition was read
 --   ledger   {category, n, …}
---   ids      {{key, end of step (ms), {neighbours…}, {id…}}, …}
+--   absent   {{key, {id, …}}, …} ids that must not be there yet
+--   ids      {{key, end of step (ms), {id, …}}, …}
 --   hashes   {{key, expire at (Unix s; 0: never), {field, n, …}}, …}
 --   visitors {{key, expire at, {visitor, …}}, …}
 --   now      {{sorted set, hash, forget before (ms), {visitor, arrival, path, …}}, …}
@@ -22,16 +23,14 @@ local function in_chunks(list, call)
   for i = 1, #list, CHUNK do call(i, math.min(i + CHUNK - 1, #list)) end
 end
 
-for _, step in ipairs(b.ids) do
-  for _, neighbour in ipairs(step[3]) do
-    local known = false
-    in_chunks(step[4], function(i, j)
-      for _, there in ipairs(redis.call('SMISMEMBER', KEYS[neighbour], unpack(step[4], i, j))) do
-        if there == 1 then known = true end
-      end
-    end)
-    if known then return {'known', KEYS[neighbour]} end
-  end
+for _, check in ipairs(b.absent) do
+  local key, there = KEYS[check[1]], false
+  in_chunks(check[2], function(i, j)
+    for _, found_one in ipairs(redis.call('SMISMEMBER', key, unpack(check[2], i, j))) do
+      if found_one == 1 then there = true end
+    end
+  end)
+  if there then return {'known', key} end
 end
 
 local function expire(key, at)
@@ -39,7 +38,7 @@ local function expire(key, at)
 end
 
 for _, step in ipairs(b.ids) do
-  in_chunks(step[4], function(i, j) redis.call('SADD', KEYS[step[1]], unpack(step[4], i, j)) end)
+  in_chunks(step[3], function(i, j) redis.call('SADD', KEYS[step[1]], unpack(step[3], i, j)) end)
   redis.call('ZADD', KEYS[4], step[2], KEYS[step[1]])
 end
 for _, hash in ipairs(b.hashes) do
