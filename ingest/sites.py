@@ -1,0 +1,52 @@
+"""The tracked sites, as every process sees them without asking the database per event."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, close_old_connections
+
+from ingest.models import Site
+
+logger = logging.getLogger(__name__)
+
+
+class SiteDirectory:
+    """All sites by public id, read again when they are older than `max_age` seconds.
+
+    Thread-safe. While the database is away the last known sites are kept and the trouble
+    is logged; only the very first reading raises `django.db.DatabaseError`.
+    """
+
+    def __init__(self, max_age: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_age = max_age
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sites: dict[str, Site] | None = None
+        self._read_at = 0.0
+
+    def get(self, public_id: str) -> Site | None:
+        return self._current().get(public_id)
+
+    def _current(self) -> dict[str, Site]:
+        sites = self._sites
+        if sites is not None and self._clock() - self._read_at < self._max_age:
+            return sites
+        if not self._lock.acquire(blocking=sites is None):
+            return sites or {}
+        try:
+            return self._read()
+        finally:
+            self._lock.release()
+
+    def _read(self) -> dict[str, Site]:
+        try:
+            close_old_connections()
+            self._sites = {site.public_id: site for site in Site.objects.all()}
+        except DatabaseError:
+            if self._sites is None:
+                raise
+            logger.warning("The sites could not be read again; the last known ones stay.", exc_info=True)
+        self._read_at = self._clock()
+        return self._sites

@@ -1,0 +1,125 @@
+"""`manage.py consume`: count the log into Redis until told to stop."""
+
+import logging
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from confluent_kafka import Consumer
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from ingest.sites import SiteDirectory
+from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.consumer import ConsumerStopped, PageViewConsumer
+from processing.counters import Counters, connect
+from processing.dead_letters import DeadLetters
+from processing.duplicates import DuplicateWindows
+from processing.log import Log
+from processing.stats import now_ms
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Count page views from Kafka into Redis, each exactly once, until SIGTERM or Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        consumer = page_view_consumer()
+
+        def stop(_: int, __: FrameType | None) -> None:
+            consumer.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        try:
+            consumer.run(ProgressLine(consumer).show)
+        except ConsumerStopped as reason:
+            raise CommandError(str(reason)) from None
+        logger.info("The consumer stopped cleanly.")
+
+
+class ProgressLine:
+    """One line that is written over on a terminal, a log record every ten seconds elsewhere."""
+
+    def __init__(self, consumer: PageViewConsumer) -> None:
+        self._progress = consumer.progress
+        self._terminal = sys.stderr.isatty()
+        self._every = 0.5 if self._terminal else 10.0
+        self._shown_at = time.monotonic()
+        self._shown_events = 0
+
+    def show(self) -> None:
+        elapsed = time.monotonic() - self._shown_at
+        if elapsed < self._every:
+            return
+        events = self._progress.events - self._shown_events
+        self._shown_at, self._shown_events = time.monotonic(), self._progress.events
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[K{self._line(events / elapsed)}")
+            sys.stderr.flush()
+        elif events:
+            logger.info("counted", extra=self._fields(events / elapsed))
+
+    def _fields(self, rate: float) -> dict[str, Any]:
+        return {
+            "events": self._progress.events,
+            "events_per_second": round(rate, 1),
+            "lag": self._progress.lag,
+            "data_age_ms": self._progress.age_ms,
+        }
+
+    def _line(self, rate: float) -> str:
+        age = "unknown" if self._progress.age_ms is None else f"{self._progress.age_ms / 1000:.1f} s"
+        lag = "unknown" if self._progress.lag is None else f"{self._progress.lag:,}"
+        return f"{rate:>9,.0f} events/s   lag {lag}   data age {age}   counted {self._progress.events:,}"
+
+
+def page_view_consumer() -> PageViewConsumer:
+    """A consumer wired by the settings."""
+    shards = settings.REDIS_SHARDS
+    sites = SiteDirectory()
+    windows = DuplicateWindows(
+        recent=settings.DUPLICATE_WINDOW_MINUTES * 60_000,
+        backfill=settings.BACKFILL_DUPLICATE_WINDOW_DAYS * 86_400_000,
+    )
+    retention = Retention(
+        minute=settings.MINUTE_RETENTION_HOURS * 3_600, hour=settings.HOUR_RETENTION_DAYS * 86_400
+    )
+    return PageViewConsumer(
+        Consumer(kafka_settings()),
+        Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
+        Counters(connect(settings.REDIS_URL), shards),
+        [
+            Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
+            for shard in range(shards)
+        ],
+        DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
+        batch_events=settings.CONSUMER_BATCH_EVENTS,
+        max_invalid=settings.CONSUMER_MAX_INVALID,
+        clock=now_ms,
+    )
+
+
+def kafka_settings() -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "group.id": settings.KAFKA_GROUP,
+        "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
+        "enable.auto.commit": False,
+        # A position that the log does not have is said aloud, never jumped over.
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        # The default of 1,000 ms leaves the consumer idle half of the time.
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": 65_536,
+        "reconnect.backoff.max.ms": 1_000,
+        "log_level": 3,
+    }
+
+
+def _rules(sites: SiteDirectory, public_id: str) -> SiteRules:
+    site = sites.get(public_id)
+    return SiteRules() if site is None else SiteRules(site.time_zone, site.retention_days)
