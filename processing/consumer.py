@@ -49,7 +49,8 @@ class Batch:
     def next(self) -> int:
         return self.offsets[-1] + 1
 
-    def add(self, message: Message) -> None:
+    def add(self, message: Message) -> bool:
+        """Whether the message is a page view."""
         offset = message.offset()
         assert offset is not None  # noqa: S101  every message from a broker has one
         self.offsets.append(offset)
@@ -57,6 +58,8 @@ class Batch:
             self.page_views.append((offset, decode(message.value())))
         except UndecodableMessage as error:
             self.letters.append(DeadLetter(message, str(error)))
+            return False
+        return True
 
 
 @dataclass
@@ -100,6 +103,7 @@ class PageViewConsumer:
         self._stale = False
         # Per shard and partition, the marker as this consumer believes it to be.
         self._markers: list[dict[int, int]] = []
+        self._ends: dict[int, int] = {}
         self._through: dict[int, int] = {}
         self._reached_ms = 0
         self._invalid_in_a_row = 0
@@ -166,7 +170,8 @@ class PageViewConsumer:
         found = self._counters.markers(topic.id, topic.partitions)
         self._markers = [dict(enumerate(markers)) for markers in found]
         self._skip_expired(topic, self._log.starts(topic.partitions))
-        self._refuse_rollback(self._log.ends(topic.partitions))
+        self._ends = self._log.ends(topic.partitions)
+        self._refuse_rollback(self._ends)
         self._kafka.assign(
             [TopicPartition(topic.name, p, self._position(p)) for p in self._assigned]
         )
@@ -248,10 +253,8 @@ class PageViewConsumer:
         for message in messages:
             partition = message.partition()
             assert partition is not None  # noqa: S101  every message from a broker has one
-            batches.setdefault(partition, Batch(partition)).add(message)
-            self._invalid_in_a_row += 1
-            if not batches[partition].letters or batches[partition].letters[-1].message is not message:
-                self._invalid_in_a_row = 0
+            valid = batches.setdefault(partition, Batch(partition)).add(message)
+            self._invalid_in_a_row = 0 if valid else self._invalid_in_a_row + 1
         return list(batches.values())
 
     def _confirm_topic(self) -> None:
@@ -363,10 +366,10 @@ class PageViewConsumer:
         self.progress.age_ms = now - min((r["through"] for r in reports.values()), default=now)
 
     def _known_end(self, partition: int) -> int:
-        """The partition's end as of the last fetch; its position before the first one."""
+        """The partition's end as of the last fetch."""
         tp = TopicPartition(self._log.topic, partition)
         _, high = self._kafka.get_watermark_offsets(tp, cached=True)
-        return max(int(high), self._position(partition))
+        return max(int(high), self._ends[partition], self._position(partition))
 
     def _commit(self) -> None:
         """For lag tools only; a failure means nothing."""
@@ -391,6 +394,7 @@ class PageViewConsumer:
         self._kafka.consume(1, timeout=0)
 
     def _close(self) -> None:
+        self._due.clear()
         try:
             self._keep_house()
         except (LogUnavailable, redis.RedisError) as trouble:

@@ -51,7 +51,8 @@ TRUSTED_PROXIES = env.words("TRUSTED_PROXIES", "")
 
 # --- Sites and ingest ------------------------------------------------------------------
 DEFAULT_SITE = env.text("DEFAULT_SITE", "localhost")
-MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 1_048_576, least=1_024)
+MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 2_097_152, least=1_024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # Requests a second and address; 0 switches the limit off.
 RATE_LIMIT_ADDRESS = env.number("RATE_LIMIT_ADDRESS", 100)
 
@@ -112,6 +113,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "ingest.cors.TrackCorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -183,6 +185,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ingest.refusals.handle_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

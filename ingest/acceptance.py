@@ -1,0 +1,106 @@
+"""From what a sender wrote to the message: a visible list of steps. Pure.
+
+Each step takes values and gives values or raises `Refusal`; the doors bring the sites,
+the clock and the sender's address.
+"""
+
+import os
+from dataclasses import dataclass
+from uuid import UUID
+
+from ingest.event_time import read_time
+from ingest.models import Site
+from ingest.page_url import PageUrl, read_page_url
+from ingest.pageview import PageView
+from ingest.refusals import Refusal
+from ingest.sites import SiteDirectory
+from ingest.track_request import TrackRequest
+from ingest.visitor import VisitorHash
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sent the request; none of it goes into the message."""
+
+    address: str
+    agent: str
+
+
+class Acceptance:
+    """Turns requests into messages.
+
+    `default_site` receives events that name none. `sites` answers without I/O per event.
+    """
+
+    def __init__(self, sites: SiteDirectory, default_site: str, visitors: VisitorHash) -> None:
+        self._sites = sites
+        self._default_site = default_site
+        self._visitors = visitors
+
+    def accept(self, request: TrackRequest, sender: Sender, received: int) -> PageView:
+        """The message of one event that arrived at `received` (Unix ms). Raises `Refusal`."""
+        site = self._find_site(request)
+        ts = read_time(request.timestamp, received)
+        page = read_page_url(request.page_url)
+        _check_hostname(site, page, request)
+        return PageView(
+            id=request.event_id or str(uuid7(received)),
+            retryable=request.event_id is not None,
+            site=site.public_id,
+            visitor=self._visitor(site, request, sender, received),
+            name=request.name,
+            hostname=page.hostname,
+            path=page.path,
+            title=request.title or None,
+            referrer=request.referrer or None,
+            screen=request.screen or None,
+            language=request.language or None,
+            ts=ts,
+            received=received,
+            props=_props(request),
+            **page.utm,
+        )
+
+    def _find_site(self, request: TrackRequest) -> Site:
+        public_id = request.site or self._default_site
+        site = self._sites.get(public_id)
+        if site is None:
+            raise Refusal(403, "site", public_id, "this site is not tracked here; add it in the admin")
+        if not site.active:
+            raise Refusal(403, "site", public_id, "this site is inactive; activate it in the admin")
+        return site
+
+    def _visitor(self, site: Site, request: TrackRequest, sender: Sender, received: int) -> str:
+        if request.user_id is not None:
+            return self._visitors.of_user(site.public_id, str(request.user_id))
+        day = datetime.fromtimestamp(received / 1000, ZoneInfo(site.time_zone)).date()
+        return self._visitors.of_browser(site.public_id, day, sender.address, sender.agent)
+
+
+def _check_hostname(site: Site, page: PageUrl, request: TrackRequest) -> None:
+    allowed = site.allowed_hostnames.split()
+    if not allowed or page.hostname is None:
+        return
+    if not any(_matches(page.hostname, pattern) for pattern in allowed):
+        raise Refusal(
+            403, "page_url", request.page_url, f"{page.hostname} is not an allowed hostname of {site.public_id}"
+        )
+
+
+def _matches(hostname: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return hostname.endswith(pattern[1:]) or hostname == pattern[2:]
+    return hostname == pattern
+
+
+def _props(request: TrackRequest) -> dict[str, str | int | float | bool] | None:
+    return {name: value for name, value in request.props.items() if value is not None} or None
+
+
+def uuid7(ms: int) -> UUID:
+    """A UUID of version 7 (RFC 9562): 48 bits of `ms`, the rest random."""
+    value = int.from_bytes(os.urandom(10), "big") | (ms << 80)
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    return UUID(int=value & ~(0x3 << 62) | (0x2 << 62))

@@ -1,0 +1,45 @@
+"""When an event happened, from what its sender wrote. Pure."""
+
+from datetime import UTC, datetime
+
+from ingest.refusals import Refusal
+
+# From here on a number is milliseconds: as seconds it would be the year 5138.
+_MILLISECONDS_FROM = 100_000_000_000
+_EARLIEST_MS = 946_684_800_000  # 2000-01-01
+_MOST_AHEAD_MS = 600_000
+
+
+def read_time(timestamp: int | float | str | None, received: int) -> int:
+    """Unix milliseconds; `received`, in the same unit, stands in for a missing timestamp.
+
+    Raises `Refusal` for what is no time, before 2000 or more than ten minutes ahead.
+    """
+    if timestamp is None:
+        return received
+    ms = _from_text(timestamp) if isinstance(timestamp, str) else _from_number(timestamp)
+    if ms > received + _MOST_AHEAD_MS:
+        raise _refusal(timestamp, "lies more than ten minutes in the future; check the sender's clock")
+    if ms < _EARLIEST_MS:
+        raise _refusal(timestamp, "lies before 2000-01-01; send Unix seconds, milliseconds or ISO 8601")
+    return ms
+
+
+def _from_number(number: int | float) -> int:
+    return int(number if number >= _MILLISECONDS_FROM else number * 1_000)
+
+
+def _from_text(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        raise _refusal(
+            text, "not a time; write ISO 8601, such as 2026-11-23T08:15:00Z, or Unix seconds"
+        ) from None
+
+
+def _refusal(value: object, reason: str) -> Refusal:
+    return Refusal(400, "timestamp", value, reason)

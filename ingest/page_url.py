@@ -1,0 +1,65 @@
+"""What of a page's address is kept. Pure."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from ingest.refusals import Refusal
+
+UTM_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+_MAX_PATH = 2_048
+_MAX_VALUE = 200
+_control_character = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class PageUrl:
+    """`hostname` is None for a bare path; `utm` holds the five `utm_*` that were given."""
+
+    hostname: str | None
+    path: str
+    utm: dict[str, str] = field(default_factory=dict)
+
+
+def read_page_url(text: str) -> PageUrl:
+    """Raises `Refusal` for what is neither an http(s) address nor a path."""
+    if _control_character.search(text):
+        raise _refusal(text, "control characters are not allowed; percent-encode them")
+    if text.startswith("/"):
+        path, hostname = text, None
+    else:
+        path, hostname = _split_address(text)
+    path, _, _ = path.partition("#")
+    path, _, query = path.partition("?")
+    if len(path) > _MAX_PATH:
+        raise _refusal(text, f"the path has {len(path)} characters, the most is {_MAX_PATH}")
+    return PageUrl(hostname, path or "/", _campaign(query))
+
+
+def _split_address(text: str) -> tuple[str, str]:
+    """The path with its query, and the hostname."""
+    try:
+        parts = urlsplit(text)
+        hostname = parts.hostname
+    except ValueError as error:
+        raise _refusal(text, f"not a valid address: {error}") from None
+    if parts.scheme not in ("http", "https") or not hostname:
+        raise _refusal(text, "must begin with “/”, http:// or https://")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.path or '/'}{query}", hostname
+
+
+def _campaign(query: str) -> dict[str, str]:
+    """The `utm_*` of a query; `ref` stands in for a missing `utm_source`."""
+    try:
+        values = dict(parse_qsl(query, max_num_fields=200)) if query else {}
+    except ValueError:
+        return {}
+    utm = {name: values[name][:_MAX_VALUE] for name in UTM_FIELDS if values.get(name)}
+    if values.get("ref"):
+        utm.setdefault("utm_source", values["ref"][:_MAX_VALUE])
+    return utm
+
+
+def _refusal(text: str, reason: str) -> Refusal:
+    return Refusal(400, "page_url", text, reason)

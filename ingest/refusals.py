@@ -1,0 +1,44 @@
+"""Why a request is not accepted: one exception, one JSON shape, for every door."""
+
+from typing import Any
+
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+_SHOWN_CHARACTERS = 100
+
+
+class Refusal(Exception):
+    """Raised when an event or a request is refused; nothing of it was accepted.
+
+    `status` is the HTTP status; `field` names what is at fault, in the sender's terms.
+    """
+
+    def __init__(self, status: int, field: str, value: object, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.status = status
+        self.field = field
+        self.value = value
+        self.reason = reason
+
+    def as_json(self) -> dict[str, Any]:
+        return {"field": self.field, "value": _shown(self.value), "reason": self.reason}
+
+
+def _shown(value: object) -> object:
+    """The value as it was sent, cut where it is long."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every error body is `{"error": {field, value, reason}}`."""
+    if isinstance(error, Refusal):
+        return Response({"error": error.as_json()}, status=error.status)
+    response = exception_handler(error, context)
+    if response is not None and isinstance(error, APIException):
+        response.data = {"error": {"field": None, "value": None, "reason": str(error.detail)}}
+    return response

@@ -1,0 +1,152 @@
+"""What a sender may put into one event, and how it is read. Pure.
+
+`TrackRequest` is the one description of the request: it decodes, validates and gives the
+OpenAPI document its schema.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ingest.refusals import Refusal
+
+MAX_BATCH_EVENTS = 1_000
+_MOST_INT = 2**53
+
+PropName = Annotated[str, Meta(min_length=1, max_length=100)]
+PropValue = (
+    Annotated[str, Meta(max_length=500)]
+    | Annotated[int, Meta(ge=-_MOST_INT, le=_MOST_INT)]
+    | float
+    | bool
+    | None
+)
+
+
+class TrackRequest(msgspec.Struct):
+    """One event as a sender writes it. Fields that are not listed here are ignored."""
+
+    page_url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=4_096,
+            description="The page: an absolute http(s) address or a path that begins with “/”. Of "
+            "the query only `utm_*` and `ref` are kept.",
+            examples=["/home", "https://example.com/pricing?utm_source=news"],
+        ),
+    ]
+    user_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=256,
+                description="Whose page view it is, in your terms; kept only as a keyed hash. "
+                "Without it the visitor is told by a daily hash of address and browser.",
+                examples=["user123"],
+            ),
+        ]
+        | Annotated[int, Meta(ge=-_MOST_INT, le=_MOST_INT)]
+        | None
+    ) = None
+    timestamp: Annotated[
+        int | float | str | None,
+        Meta(
+            description="When it happened: Unix seconds, Unix milliseconds or ISO 8601 (UTC where "
+            "it names no offset). Missing: now.",
+            examples=[1730814562],
+        ),
+    ] = None
+    site: (
+        Annotated[
+            str, Meta(min_length=1, max_length=100, description="The site id. Missing: the default site.")
+        ]
+        | None
+    ) = None
+    event_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=128,
+                description="Your id of this event. An event sent again with the same id is counted "
+                "once. Missing: one is made, and sending again counts again.",
+            ),
+        ]
+        | None
+    ) = None
+    name: Annotated[
+        str, Meta(min_length=1, max_length=100, description="`pageview`, or a custom event's name.")
+    ] = "pageview"
+    title: Annotated[str, Meta(max_length=1_000, description="The page's title.")] | None = None
+    referrer: (
+        Annotated[str, Meta(max_length=4_096, description="Where the visitor came from.")] | None
+    ) = None
+    props: Annotated[
+        dict[PropName, PropValue],
+        Meta(max_length=30, description="Up to 30 properties: texts, numbers, true or false."),
+    ] = msgspec.field(default_factory=dict)
+    screen: (
+        Annotated[str, Meta(max_length=20, description="Screen size.", examples=["1920x1080"])] | None
+    ) = None
+    language: (
+        Annotated[str, Meta(max_length=35, description="Browser language.", examples=["en-GB"])] | None
+    ) = None
+
+
+class _Batch(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+_event_decoder = msgspec.json.Decoder(TrackRequest)
+_batch_decoder = msgspec.json.Decoder(_Batch)
+
+
+def read_event(body: bytes | msgspec.Raw) -> TrackRequest:
+    """Raises `Refusal` (400) naming the first field at fault."""
+    try:
+        return _event_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(body, error) from None
+
+
+def read_batch(body: bytes) -> list[msgspec.Raw]:
+    """The events of `{"events": […]}`, still undecoded. Raises `Refusal`."""
+    try:
+        events = _batch_decoder.decode(body).events
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(body, error) from None
+    if not 1 <= len(events) <= MAX_BATCH_EVENTS:
+        raise Refusal(
+            400, "events", len(events), f"a batch holds 1 to {MAX_BATCH_EVENTS} events; split it"
+        )
+    return events
+
+
+def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:
+    """The decoder's complaint in the sender's terms: `Expected … - at `$.field``."""
+    if not isinstance(error, msgspec.ValidationError):
+        shown = bytes(body)[:100].decode(errors="replace")
+        return Refusal(400, "body", shown, f"the body is not readable as JSON: {error}")
+    reason, _, place = str(error).partition(" - at `")
+    path = place.rstrip("`").removeprefix("$").removeprefix(".")
+    if not path and "missing required field" in reason:
+        path = reason.rpartition("field `")[2].rstrip("`")
+        return Refusal(400, path, None, "this field is required")
+    return Refusal(400, path or "body", _value_at(body, path), reason)
+
+
+def _value_at(body: bytes | msgspec.Raw, path: str) -> Any:
+    """What stands at the top-level field of `path` in a body that decodes as JSON."""
+    decoded = msgspec.json.decode(body)
+    name = path.split(".")[0].split("[")[0]
+    return decoded.get(name) if isinstance(decoded, dict) else decoded
+
+
+def event_schema() -> dict[str, Any]:
+    """JSON schema of one event, for the OpenAPI document."""
+    (_,), definitions = msgspec.json.schema_components([TrackRequest])
+    schema: dict[str, Any] = definitions["TrackRequest"]
+    return schema
