@@ -6,7 +6,9 @@ the clock and the sender's address.
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from ingest.event_time import read_time
 from ingest.models import Site
@@ -16,8 +18,6 @@ from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
 from ingest.track_request import TrackRequest
 from ingest.visitor import VisitorHash
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,20 @@ class Acceptance:
             ts=ts,
             received=received,
             props=_props(request),
-            **page.utm,
+            utm_source=page.utm.get("utm_source"),
+            utm_medium=page.utm.get("utm_medium"),
+            utm_campaign=page.utm.get("utm_campaign"),
+            utm_term=page.utm.get("utm_term"),
+            utm_content=page.utm.get("utm_content"),
         )
 
     def _find_site(self, request: TrackRequest) -> Site:
         public_id = request.site or self._default_site
         site = self._sites.get(public_id)
         if site is None:
-            raise Refusal(403, "site", public_id, "this site is not tracked here; add it in the admin")
+            raise Refusal(
+                403, "site", public_id, "this site is not tracked here; add it in the admin"
+            )
         if not site.active:
             raise Refusal(403, "site", public_id, "this site is inactive; activate it in the admin")
         return site
@@ -85,7 +91,10 @@ def _check_hostname(site: Site, page: PageUrl, request: TrackRequest) -> None:
         return
     if not any(_matches(page.hostname, pattern) for pattern in allowed):
         raise Refusal(
-            403, "page_url", request.page_url, f"{page.hostname} is not an allowed hostname of {site.public_id}"
+            403,
+            "page_url",
+            request.page_url,
+            f"{page.hostname} is not an allowed hostname of {site.public_id}",
         )
 
 

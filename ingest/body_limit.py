@@ -1,11 +1,14 @@
 """Refuses bodies that are too large before they are read into memory or onto disk."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-
 from ingest.cors import HEADERS, PREFIX
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 def too_large(limit: int) -> dict[str, Any]:
@@ -21,13 +24,11 @@ class _TooLarge(Exception):
 class BodyLimit:
     """ASGI middleware: answers 413 to HTTP requests with more than `limit` bytes."""
 
-    def __init__(self, application: ASGI3Application, limit: int) -> None:
+    def __init__(self, application: Application, limit: int) -> None:
         self._application = application
         self._limit = limit
 
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
@@ -40,7 +41,7 @@ class BodyLimit:
         except _TooLarge:
             await self._refuse(scope["path"], send)
 
-    def _counted(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    def _counted(self, receive: Receive) -> Receive:
         read = 0
 
         async def counted() -> Any:
@@ -54,7 +55,7 @@ class BodyLimit:
 
         return counted
 
-    async def _refuse(self, path: str, send: ASGISendCallable) -> None:
+    async def _refuse(self, path: str, send: Send) -> None:
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         if path.startswith(PREFIX):
             headers += [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]

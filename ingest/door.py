@@ -90,7 +90,9 @@ def _results(
         else:
             receipt = next(left, None)
             answers.append(
-                _accepted(result, receipt) if receipt else {"status": "unavailable", "id": result.id}
+                _accepted(result, receipt)
+                if receipt
+                else {"status": "unavailable", "id": result.id}
             )
     return answers
 

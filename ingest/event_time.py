@@ -19,9 +19,13 @@ def read_time(timestamp: int | float | str | None, received: int) -> int:
         return received
     ms = _from_text(timestamp) if isinstance(timestamp, str) else _from_number(timestamp)
     if ms > received + _MOST_AHEAD_MS:
-        raise _refusal(timestamp, "lies more than ten minutes in the future; check the sender's clock")
+        raise _refusal(
+            timestamp, "lies more than ten minutes in the future; check the sender's clock"
+        )
     if ms < _EARLIEST_MS:
-        raise _refusal(timestamp, "lies before 2000-01-01; send Unix seconds, milliseconds or ISO 8601")
+        raise _refusal(
+            timestamp, "lies before 2000-01-01; send Unix seconds, milliseconds or ISO 8601"
+        )
     return ms
 
 

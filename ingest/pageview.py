@@ -82,9 +82,7 @@ def decode(message: bytes | None) -> PageView:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessage(str(error)) from None
     if page_view.v != VERSION:
-        raise UndecodableMessage(
-            f"its version is {page_view.v}, this reader knows {VERSION}"
-        )
+        raise UndecodableMessage(f"its version is {page_view.v}, this reader knows {VERSION}")
     if not page_view.path.startswith("/"):
         raise UndecodableMessage(f"its path {page_view.path!r} does not start with /")
     return page_view

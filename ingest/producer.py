@@ -118,14 +118,18 @@ class PageViewProducer:
     def check(self, timeout: float) -> None:
         """Raises `KafkaUnavailable` unless the topic can be written to."""
         try:
-            topic = self._current().list_topics(self._settings.topic, timeout=timeout).topics[
-                self._settings.topic
-            ]
+            topic = (
+                self._current()
+                .list_topics(self._settings.topic, timeout=timeout)
+                .topics[self._settings.topic]
+            )
         except KafkaException as error:
             raise KafkaUnavailable(f"Kafka does not answer: {error.args[0].str()}", ()) from error
         if topic.error is not None:
             raise KafkaUnavailable(
-                f"topic {self._settings.topic!r}: {topic.error.str()}; run `manage.py create_topics`", ()
+                f"topic {self._settings.topic!r}: {topic.error.str()}; "
+                "run `manage.py create_topics`",
+                (),
             )
 
     def close(self) -> None:
@@ -168,9 +172,14 @@ class PageViewProducer:
     def _current(self) -> Producer:
         with self._lock:
             if self._producer is None:
-                self._producer = Producer({**self._settings.librdkafka(), "error_cb": self._on_error})
+                self._producer = Producer(
+                    {**self._settings.librdkafka(), "error_cb": self._on_error}
+                )
                 threading.Thread(
-                    target=self._serve_reports, args=(self._producer,), name="kafka-reports", daemon=True
+                    target=self._serve_reports,
+                    args=(self._producer,),
+                    name="kafka-reports",
+                    daemon=True,
                 ).start()
             return self._producer
 
@@ -195,4 +204,3 @@ class PageViewProducer:
             if self._producer is producer:
                 self._producer = None
             self._lock.release()
-

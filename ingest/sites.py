@@ -47,6 +47,8 @@ class SiteDirectory:
         except DatabaseError:
             if self._sites is None:
                 raise
-            logger.warning("The sites could not be read again; the last known ones stay.", exc_info=True)
+            logger.warning(
+                "The sites could not be read again; the last known ones stay.", exc_info=True
+            )
         self._read_at = self._clock()
         return self._sites

@@ -61,7 +61,10 @@ class TrackRequest(msgspec.Struct):
     ] = None
     site: (
         Annotated[
-            str, Meta(min_length=1, max_length=100, description="The site id. Missing: the default site.")
+            str,
+            Meta(
+                min_length=1, max_length=100, description="The site id. Missing: the default site."
+            ),
         ]
         | None
     ) = None
@@ -71,8 +74,8 @@ class TrackRequest(msgspec.Struct):
             Meta(
                 min_length=1,
                 max_length=128,
-                description="Your id of this event. An event sent again with the same id is counted "
-                "once. Missing: one is made, and sending again counts again.",
+                description="Your id of this event. An event sent again with the same id is "
+                "counted once. Missing: one is made, and sending again counts again.",
             ),
         ]
         | None
@@ -89,10 +92,12 @@ class TrackRequest(msgspec.Struct):
         Meta(max_length=30, description="Up to 30 properties: texts, numbers, true or false."),
     ] = msgspec.field(default_factory=dict)
     screen: (
-        Annotated[str, Meta(max_length=20, description="Screen size.", examples=["1920x1080"])] | None
+        Annotated[str, Meta(max_length=20, description="Screen size.", examples=["1920x1080"])]
+        | None
     ) = None
     language: (
-        Annotated[str, Meta(max_length=35, description="Browser language.", examples=["en-GB"])] | None
+        Annotated[str, Meta(max_length=35, description="Browser language.", examples=["en-GB"])]
+        | None
     ) = None
 
 

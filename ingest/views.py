@@ -1,7 +1,7 @@
 """The DRF door: the documented contract of `/api/v1/track`."""
 
 import time
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -33,7 +33,7 @@ class BodyParser(BaseParser):
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
-    ) -> bytes:
+    ) -> Any:
         body: bytes = stream.read(settings.MAX_BODY_BYTES + 1)
         if len(body) > settings.MAX_BODY_BYTES:
             raise Refusal(413, "body", None, too_large(settings.MAX_BODY_BYTES)["error"]["reason"])
@@ -64,7 +64,7 @@ class _TrackEndpoint(APIView):
     parser_classes = [BodyParser, TextBodyParser]
     throttle_classes = [AddressThrottle]
 
-    def throttled(self, request: Request, wait: float | None) -> None:
+    def throttled(self, request: Request, wait: float | None) -> NoReturn:
         raise Throttled(wait, f"more than {settings.RATE_LIMIT_ADDRESS} requests a second")
 
     @staticmethod
@@ -116,7 +116,9 @@ _BATCH_ANSWER = {
 }
 _REFUSALS = {
     400: OpenApiResponse(_ERROR, "A field is wrong; names field, value and reason."),
-    403: OpenApiResponse(_ERROR, "The site is unknown or inactive, or the hostname is not allowed."),
+    403: OpenApiResponse(
+        _ERROR, "The site is unknown or inactive, or the hostname is not allowed."
+    ),
     413: OpenApiResponse(_ERROR, "The body is too large."),
     415: OpenApiResponse(_ERROR, "Send application/json or text/plain."),
     429: OpenApiResponse(_ERROR, "Too many requests; see Retry-After."),
@@ -170,5 +172,3 @@ def _sender(request: Request) -> Sender:
 def _response(answer: Answer) -> Response:
     headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
     return Response(answer.body, status=answer.status, headers=headers)
-
-

@@ -11,7 +11,7 @@ from processing.duplicates import DuplicateWindows, fingerprint
 LIVE_MINUTES = 30
 NOW_MS = 300_000
 _LIVE_KEPT_S = 7_200
-_NO_IDS: tuple[int, dict[bytes, None]] = (0, {})
+_NO_IDS: tuple[int, dict[str, None]] = (0, {})
 
 COUNTED, DUPLICATE, BOT, LATE, INVALID = "counted", "duplicate", "bot", "late", "invalid"
 # Every message that was read falls into exactly one of these.
@@ -52,9 +52,9 @@ class Deltas:
     # site → (last arrival, last event time), ms
     states: dict[keys.SiteKeys, tuple[int, int]] = field(default_factory=dict)
     # Keys that begin to remember these ids → (end of their step in ms, fingerprints).
-    ids: dict[str, tuple[int, dict[bytes, None]]] = field(default_factory=dict)
+    ids: dict[str, tuple[int, dict[str, None]]] = field(default_factory=dict)
     # Keys in which these ids were not found, and must still not be when this is applied.
-    absent: dict[str, set[bytes]] = field(default_factory=dict)
+    absent: dict[str, set[str]] = field(default_factory=dict)
     clock: int = 0
 
     def tally(self, category: str, events: int = 1) -> None:
@@ -93,9 +93,9 @@ class Aggregator:
         self._windows = windows
         self._keys: dict[str, keys.SiteKeys] = {}
 
-    def lookups(self, page_views: Iterable[PageView]) -> dict[str, list[bytes]]:
+    def lookups(self, page_views: Iterable[PageView]) -> dict[str, list[str]]:
         """Which fingerprints to look for in which key before `aggregate`."""
-        wanted: dict[str, list[bytes]] = {}
+        wanted: dict[str, list[str]] = {}
         for page_view in page_views:
             if page_view.retryable:
                 mark = fingerprint(page_view)
@@ -104,7 +104,7 @@ class Aggregator:
         return wanted
 
     def aggregate(
-        self, page_views: Iterable[PageView], known: Mapping[str, set[bytes]], now_s: int
+        self, page_views: Iterable[PageView], known: Mapping[str, set[str]], now_s: int
     ) -> Deltas:
         """`known`: per key of `lookups`, the fingerprints that are there already."""
         deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS)
@@ -114,7 +114,7 @@ class Aggregator:
         return deltas
 
     def _count(
-        self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[bytes]], now_s: int
+        self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]], now_s: int
     ) -> str:
         """Count one event; returns its category."""
         if page_view.retryable and not self._remember(deltas, page_view, known):
@@ -129,9 +129,7 @@ class Aggregator:
         self._count_now(deltas, page_view, site, now_s)
         return COUNTED
 
-    def _remember(
-        self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[bytes]]
-    ) -> bool:
+    def _remember(self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]]) -> bool:
         """Whether the id is new; if so it is remembered."""
         mark = fingerprint(page_view)
         neighbours = self._windows.neighbour_keys(self.shard, page_view)

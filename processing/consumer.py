@@ -13,7 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import redis
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
@@ -151,7 +158,9 @@ class PageViewConsumer:
         self._assigned = sorted(tp.partition for tp in partitions)
         self._stale = True
         # Where to begin is decided by `_synchronise`; until then nothing is used.
-        self._kafka.assign(partitions)
+        self._kafka.assign(
+            [TopicPartition(tp.topic, tp.partition, OFFSET_END) for tp in partitions]
+        )
         logger.info("Partitions assigned: %s", self._assigned)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -162,10 +171,7 @@ class PageViewConsumer:
 
     def _synchronise(self) -> None:
         """Read the markers and begin there."""
-        topic = self._log.describe()
-        if self._topic is not None and topic.id != self._topic.id:
-            logger.error("The topic was made again: the log %s ended, %s begins.", self._topic.id, topic.id)
-        self._topic = topic
+        topic = self._topic = self._describe_topic()
         self._counters.remember_log(topic.name, topic.id)
         found = self._counters.markers(topic.id, topic.partitions)
         self._markers = [dict(enumerate(markers)) for markers in found]
@@ -260,18 +266,28 @@ class PageViewConsumer:
     def _confirm_topic(self) -> None:
         """Make sure that what was read belongs to the log whose markers are known: its id
         is the same now, after the reading, as before."""
-        topic = self._log.describe()
-        if self._topic is None or topic.id != self._topic.id:
-            raise LogUnavailable("the topic was made again while it was read")
+        self._describe_topic()
         self._reached_ms = self._clock()
+
+    def _describe_topic(self) -> Topic:
+        """The topic as it is now, the same as before. A Kafka client does not survive the
+        change of a topic's id (librdkafka #4898, #4964), so a new log wants a new process."""
+        topic = self._log.describe()
+        if self._topic is not None and topic.id != self._topic.id:
+            raise ConsumerStopped(
+                f"The topic {topic.name!r} was deleted and made again: the log {self._topic.id} "
+                f"ended, {topic.id} begins. Start this process again to count the new log from its "
+                "start; what was counted stays."
+            )
+        return topic
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if self._invalid_in_a_row >= self._max_invalid:
             raise ConsumerStopped(
-                f"The last {self._invalid_in_a_row} messages of {self._log.topic!r} are no page views "
-                f"(the last reason: {letters[-1].reason}). Something else writes into the topic, or "
-                "this version is too old for it. Nothing of them was counted; correct it, or raise "
-                "CONSUMER_MAX_INVALID to put them all into the dead letters."
+                f"The last {self._invalid_in_a_row} messages of {self._log.topic!r} are no page "
+                f"views (the last reason: {letters[-1].reason}). Something else writes into the "
+                "topic, or this version is too old for it. Nothing of them was counted; correct "
+                "it, or raise CONSUMER_MAX_INVALID to put them all into the dead letters."
             )
         if letters:
             self._dead_letters.keep(letters)
@@ -305,7 +321,9 @@ class PageViewConsumer:
 
     def _tally_unread(self, deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:
         if shard == 0:
-            invalid = sum(1 for letter in batch.letters if (letter.message.offset() or 0) >= expected)
+            invalid = sum(
+                1 for letter in batch.letters if (letter.message.offset() or 0) >= expected
+            )
             if invalid:
                 deltas.tally(INVALID, invalid)
         holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
@@ -373,9 +391,7 @@ class PageViewConsumer:
 
     def _commit(self) -> None:
         """For lag tools only; a failure means nothing."""
-        offsets = [
-            TopicPartition(self._log.topic, p, self._position(p)) for p in self._assigned
-        ]
+        offsets = [TopicPartition(self._log.topic, p, self._position(p)) for p in self._assigned]
         try:
             if offsets:
                 self._kafka.commit(offsets=offsets, asynchronous=True)

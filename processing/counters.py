@@ -35,7 +35,11 @@ class Range:
     next: int
 
 
-def connect(url: str) -> "redis.Redis":
+# redis-py types its answers as unions over clients that do and don't decode.
+RedisClient = Any
+
+
+def connect(url: str) -> RedisClient:
     """A client that fails within seconds and never repeats a command by itself: whether a
     command that timed out was carried out is for the caller to find out."""
     return redis.Redis.from_url(
@@ -50,7 +54,7 @@ def connect(url: str) -> "redis.Redis":
 class Counters:
     """Reads and moves the markers of all shards of one live store."""
 
-    def __init__(self, client: "redis.Redis", shards: int) -> None:
+    def __init__(self, client: RedisClient, shards: int) -> None:
         self.client = client
         self.shards = shards
         self._script = client.register_script(
@@ -64,7 +68,7 @@ class Counters:
             pipeline.hmget(keys.marker(shard, topic_id), [str(p) for p in range(partitions)])
         return [[int(offset or 0) for offset in found] for found in pipeline.execute()]
 
-    def known_ids(self, lookups: Mapping[str, Sequence[bytes]]) -> dict[str, set[bytes]]:
+    def known_ids(self, lookups: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
         """Of the fingerprints looked for in each key, those that are there."""
         if not lookups:
             return {}
@@ -99,7 +103,7 @@ class Counters:
         """Publish the state of partitions for readers of `as_of` and the ledger."""
         if reports:
             fields = {str(p): msgspec.json.encode(report) for p, report in reports.items()}
-            self.client.hset(keys.status(topic_id), mapping=fields)  # type: ignore[arg-type]
+            self.client.hset(keys.status(topic_id), mapping=fields)
 
     def advance_clocks(self, topic_id: str, partitions: Iterable[int], read_to_ms: int) -> None:
         """Note that idle partitions were read to their ends at `read_to_ms`."""
@@ -108,7 +112,7 @@ class Counters:
             return
         pipeline = self.client.pipeline(transaction=False)
         for shard in range(self.shards):
-            pipeline.hset(keys.clock(shard, topic_id), mapping=fields)  # type: ignore[arg-type]
+            pipeline.hset(keys.clock(shard, topic_id), mapping=fields)
         pipeline.execute()
 
     def forget_ids(self, topic_id: str, partitions: int, margin_ms: int) -> int:
@@ -124,7 +128,7 @@ class Counters:
             if len(read_to) < partitions:
                 continue
             before = min(int(ms) for ms in read_to) - margin_ms
-            steps = self.client.zrange(keys.id_steps(shard), "-inf", before, byscore=True)  # type: ignore[call-overload]
+            steps = self.client.zrange(keys.id_steps(shard), "-inf", before, byscore=True)
             if steps:
                 self.client.unlink(*steps)
                 self.client.zrem(keys.id_steps(shard), *steps)

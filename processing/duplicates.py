@@ -15,9 +15,9 @@ from processing import keys
 RECENT, BACKFILL = "r", "b"
 
 
-def fingerprint(page_view: PageView) -> bytes:
-    """64 bits that stand for the site's event id."""
-    return blake2b(f"{page_view.site}\0{page_view.id}".encode(), digest_size=8).digest()
+def fingerprint(page_view: PageView) -> str:
+    """64 bits that stand for the site's event id, in hexadecimal."""
+    return blake2b(f"{page_view.site}\0{page_view.id}".encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -20,10 +21,6 @@ class LogUnavailable(RuntimeError):
     """Raised when Kafka does not answer or the topic does not exist; try again later."""
 
 
-class LogReplaced(RuntimeError):
-    """Raised when the topic was deleted and made again while it was read."""
-
-
 @dataclass(frozen=True)
 class Topic:
     """A topic as it is now. `id` is Kafka's topic id in Kafka's own notation (22 URL-safe
@@ -35,14 +32,18 @@ class Topic:
 
 
 class Log:
-    """Asks the broker about one topic. Every call raises `LogUnavailable` after `timeout` seconds."""
+    """Asks the broker about one topic; every call raises `LogUnavailable` after `timeout` s."""
 
     def __init__(self, bootstrap_servers: str, topic: str, timeout: float = 10.0) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.topic = topic
         self.timeout = timeout
         self._admin = AdminClient(
-            {"bootstrap.servers": bootstrap_servers, "log_level": 3, "reconnect.backoff.max.ms": 1000}
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "log_level": 3,
+                "reconnect.backoff.max.ms": 1000,
+            }
         )
 
     def describe(self) -> Topic:
@@ -91,12 +92,12 @@ class Log:
         deadline = time.monotonic() + self.timeout
         while True:
             for message in consumer.consume(10_000, timeout=0.5):
-                if _is_end(message) or (not message.error() and message.offset() >= end):
+                if _is_end(message):
                     return
-                if message.error():
-                    raise LogUnavailable(str(message.error()))
-                yield message
-                if message.offset() >= end - 1:
+                offset = _offset(message)
+                if offset < end:
+                    yield message
+                if offset >= end - 1:
                     return
                 deadline = time.monotonic() + self.timeout
             if time.monotonic() > deadline:
@@ -110,9 +111,9 @@ class Log:
                 raise LogUnavailable(f"the ends of {self.topic!r} were not read in time")
             for message in consumer.consume(1_000, timeout=0.1):
                 if _is_end(message):
-                    ends[message.partition()] = message.offset()
-                elif message.error():
-                    raise LogUnavailable(str(message.error()))
+                    ends[message.partition() or 0] = message.offset() or 0
+                else:
+                    _offset(message)
         return ends
 
     def _offsets(self, partitions: int, spec: OffsetSpec) -> dict[int, int]:
@@ -147,7 +148,14 @@ def _is_end(message: Message) -> bool:
     return error is not None and error.code() == KafkaError._PARTITION_EOF
 
 
-def _topic_id(uuid: object) -> str:
-    most, least = uuid.get_most_significant_bits(), uuid.get_least_significant_bits()  # type: ignore[attr-defined]
+def _offset(message: Message) -> int:
+    """Raises `LogUnavailable` for what is no message but an error."""
+    if message.error():
+        raise LogUnavailable(str(message.error()))
+    return message.offset() or 0
+
+
+def _topic_id(uuid: Any) -> str:
+    most, least = uuid.get_most_significant_bits(), uuid.get_least_significant_bits()
     value = ((most & (2**64 - 1)) << 64) | (least & (2**64 - 1))
     return urlsafe_b64encode(value.to_bytes(16, "big")).decode().rstrip("=")

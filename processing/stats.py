@@ -7,14 +7,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
-import redis
 from django.conf import settings
 
 from ingest.models import Site
 from processing import keys
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES, LIVE_MINUTES, NOW_MS
 from processing.calendar import day_number, days, today
-from processing.counters import connect
+from processing.counters import RedisClient, connect
 
 # A consumer reports at least once a second; after this silence its lag is unknown.
 _REPORT_VALID_MS = 5_000
@@ -27,7 +26,7 @@ class Stats:
     Days are the site's own; `now_ms` is the present in Unix milliseconds.
     """
 
-    def __init__(self, client: "redis.Redis", shards: int, topic: str) -> None:
+    def __init__(self, client: RedisClient, shards: int, topic: str) -> None:
         self.client = client
         self.shards = shards
         self.topic = topic
@@ -114,7 +113,7 @@ class Stats:
         return [int(revision or 0) for revision in pipeline.execute()]
 
     def summaries(self, sites: Sequence[Site], now_ms: int) -> dict[str, dict[str, int | None]]:
-        """By site id: `views_today`, `visitors_now`, `last_received` (ms, None before the first)."""
+        """By site id: `views_today`, `visitors_now`, `last_received` (ms; None: nothing yet)."""
         pipeline = self.client.pipeline(transaction=False)
         for site in sites:
             names = self._keys(site)
@@ -136,7 +135,13 @@ class Stats:
         """How old and how complete the numbers are (SPEC.md §8)."""
         reports = list(self._reports(self._topic_id()).values())
         if not reports:
-            return {"at": _iso(now_ms), "through": None, "age_seconds": None, "lag": None, "state": "unknown"}
+            return {
+                "at": _iso(now_ms),
+                "through": None,
+                "age_seconds": None,
+                "lag": None,
+                "state": "unknown",
+            }
         through = min(report["through"] for report in reports)
         fresh = all(now_ms - report["at"] <= _REPORT_VALID_MS for report in reports)
         age = max(0, now_ms - through)
@@ -209,7 +214,7 @@ class Stats:
 
     def _people(self, names: keys.SiteKeys, now_ms: int) -> Counter[str]:
         """Visitors of the last five minutes by the page they were on last."""
-        visitors = self.client.zrange(names.now, now_ms - NOW_MS, "+inf", byscore=True)  # type: ignore[call-overload]
+        visitors = self.client.zrange(names.now, now_ms - NOW_MS, "+inf", byscore=True)
         if not visitors:
             return Counter()
         pages = self.client.hmget(names.now_pages, visitors)
@@ -238,7 +243,9 @@ def _last_minute(before: dict[bytes, bytes], current: dict[bytes, bytes], second
     return recent + sum(int(before.get(name, 0)) for name in fields[second + 1 :])
 
 
-def _live_pages(counts: Sequence[dict[bytes, bytes]], on_page: Counter[str]) -> list[dict[str, Any]]:
+def _live_pages(
+    counts: Sequence[dict[bytes, bytes]], on_page: Counter[str]
+) -> list[dict[str, Any]]:
     """The pages of the last 30 minutes, most viewed first, at most 50."""
     views: Counter[str] = Counter()
     for minute in counts:

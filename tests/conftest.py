@@ -2,15 +2,17 @@
 prefix and a bucket of its own."""
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 from confluent_kafka.admin import AdminClient, NewTopic
 
-import redis
 from tracker_site.embedded.servers import (
     ApacheKafka,
     RedisServer,
@@ -94,3 +96,16 @@ def topic(servers: Servers) -> str:
     ).values():
         future.result(timeout=20)
     return name
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database for processes that a test starts, migrated."""
+    path = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v0"],
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"},
+        cwd=CACHE.parent,
+        check=True,
+    )
+    return path

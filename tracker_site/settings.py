@@ -106,6 +106,7 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "tracker_site",
     "ingest",
     "processing",
@@ -193,6 +194,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Send page views, read their counts.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 CELERY_TASK_ACKS_LATE = True

@@ -17,14 +17,13 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+import redis
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-import redis
-
 
 class ServerError(RuntimeError):
-    """Raised when a server can't be installed or does not come up; says why and where its log is."""
+    """Raised when a server can't be installed or does not come up; says why."""
 
 
 def free_port() -> int:
@@ -64,7 +63,7 @@ class Server:
         raise NotImplementedError
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process, in a session of its own so that a terminal's Ctrl-C does not reach it."""
+        """Start the process, in a session that a terminal's Ctrl-C does not reach."""
         self.prepare()
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -291,7 +290,15 @@ def install_apache_kafka(cache: Path) -> None:
     draft = cache / "fetch.xml"
     draft.write_text(pom)
     fetched = subprocess.run(
-        ["mvn", "-q", "-B", "-f", str(draft), "dependency:copy-dependencies", f"-DoutputDirectory={cache / 'lib'}"],
+        [
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            str(draft),
+            "dependency:copy-dependencies",
+            f"-DoutputDirectory={cache / 'lib'}",
+        ],
         capture_output=True,
         text=True,
     )

@@ -72,9 +72,12 @@ class ProgressLine:
         }
 
     def _line(self, rate: float) -> str:
-        age = "unknown" if self._progress.age_ms is None else f"{self._progress.age_ms / 1000:.1f} s"
+        age = (
+            "unknown" if self._progress.age_ms is None else f"{self._progress.age_ms / 1000:.1f} s"
+        )
         lag = "unknown" if self._progress.lag is None else f"{self._progress.lag:,}"
-        return f"{rate:>9,.0f} events/s   lag {lag}   data age {age}   counted {self._progress.events:,}"
+        counted = f"{self._progress.events:,}"
+        return f"{rate:>9,.0f} events/s   lag {lag}   data age {age}   counted {counted}"
 
 
 def page_view_consumer() -> PageViewConsumer:

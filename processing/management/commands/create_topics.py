@@ -11,7 +11,9 @@ _TIMEOUT_S = 30
 
 
 class Command(BaseCommand):
-    help = "Create the Kafka topics for page views and dead letters; existing ones are left as they are."
+    help = (
+        "Create the Kafka topics for page views and dead letters; existing ones stay as they are."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         admin = AdminClient({"bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS, "log_level": 3})

@@ -1,0 +1,148 @@
+"""The pieces of the pipeline as the tests put them together: a topic, a store, consumers."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from confluent_kafka import Consumer, Producer
+
+from ingest.models import Site
+from ingest.pageview import PageView, encode
+from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.consumer import PageViewConsumer
+from processing.counters import Counters, connect
+from processing.dead_letters import DeadLetters
+from processing.duplicates import DuplicateWindows
+from processing.log import Log
+from processing.stats import Stats, now_ms
+from tests.conftest import Servers
+from tracker_site import settings as settings_module
+
+SITE = "example.com"
+
+
+def page_view(path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
+    now = now_ms()
+    values = {"id": str(uuid.uuid4()), "site": SITE, "ts": now, "received": now} | fields
+    return PageView(path=path, visitor=visitor, **values)
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Pipeline:
+    """One topic and one store; makes consumers and asks for what they counted."""
+
+    servers: Servers
+    topic: str
+    client: "redis.Redis"
+    database: Path = Path("unused")
+    shards: int = 1
+    rules: dict[str, SiteRules] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.log = Log(self.servers.bootstrap_servers, self.topic)
+        self.stats = Stats(self.client, self.shards, self.topic)
+        self.site = Site(public_id=SITE, time_zone="UTC")
+        self._producer = Producer(
+            {"bootstrap.servers": self.servers.bootstrap_servers, "acks": "all", "linger.ms": 1}
+        )
+
+    def send(self, events: Iterable[PageView | bytes], partition: int = -1) -> None:
+        errors: list[object] = []
+        for event in events:
+            is_bytes = isinstance(event, bytes)
+            self._producer.produce(
+                self.topic,
+                key=None if is_bytes else event.visitor,
+                value=event if is_bytes else encode(event),
+                partition=partition,
+                on_delivery=lambda error, _: errors.append(error) if error else None,
+            )
+        assert self._producer.flush(20) == 0
+        assert errors == []
+
+    def consumer(self, **options: Any) -> PageViewConsumer:
+        settings = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms} | options
+        windows = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
+        return PageViewConsumer(
+            Consumer(
+                {
+                    "bootstrap.servers": self.servers.bootstrap_servers,
+                    "group.id": self.topic,
+                    "session.timeout.ms": 2_000,
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "error",
+                    "enable.partition.eof": True,
+                    "fetch.queue.backoff.ms": 5,
+                    "log_level": 3,
+                }
+            ),
+            self.log,
+            Counters(connect(self.servers.redis_url), self.shards),
+            [
+                Aggregator(
+                    shard,
+                    self.shards,
+                    lambda site: self.rules.get(site, SiteRules()),
+                    Retention(minute=48 * 3_600, hour=90 * 86_400),
+                    windows,
+                )
+                for shard in range(self.shards)
+            ],
+            DeadLetters(self.servers.bootstrap_servers, f"{self.topic}.dead"),
+            **settings,
+        )
+
+    @contextmanager
+    def process(self, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """A `manage.py consume` of its own; killed at the end if it still runs."""
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers.bootstrap_servers,
+            "KAFKA_TOPIC": self.topic,
+            "KAFKA_GROUP": self.topic,
+            "KAFKA_SESSION_TIMEOUT_MS": "2000",
+            "REDIS_URL": self.servers.redis_url,
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            **settings,
+        }
+        command = [sys.executable, "manage.py", "consume"]
+        process = subprocess.Popen(command, env=environment, cwd=settings_module.BASE_DIR)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def run_until(self, consumer: PageViewConsumer, condition: Callable[[], bool]) -> None:
+        """Step the consumer in this thread until `condition`."""
+
+        def check() -> None:
+            assert time.monotonic() < deadline, f"not counted in time: {self.stats.ledger()}"
+            if condition():
+                consumer.stop()
+
+        deadline = time.monotonic() + 45
+        consumer.run(check)
+
+    def count_all(self, events: int) -> None:
+        """Run one consumer until `events` have been read in all."""
+        self.run_until(self.consumer(), lambda: self.read() == events)
+
+    def read(self) -> int:
+        totals: dict[str, int] = self.stats.ledger()["totals"]
+        return totals["read"]

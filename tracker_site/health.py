@@ -1,0 +1,8 @@
+from django.http import HttpRequest, HttpResponse
+
+
+def livez(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok")
+
+
+readyz = livez
