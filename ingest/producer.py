@@ -94,6 +94,8 @@ class PageViewProducer:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
         self._closed = False
+        # Whether the log already says that Kafka is in trouble; cleared by the next ack.
+        self._troubled = False
         self._events = 0
         self._requests = 0
 
@@ -111,6 +113,7 @@ class PageViewProducer:
             self._release(len(messages))
         receipts = [receipt for receipt in waiting.receipts if receipt is not None]
         if len(receipts) == len(messages):
+            self._troubled = False
             return receipts
         reason = waiting.error.str() if waiting.error else "no answer" if not answered else "lost"
         raise KafkaUnavailable(f"Kafka did not acknowledge in time: {reason}", waiting.receipts)
@@ -137,6 +140,7 @@ class PageViewProducer:
         self._closed = True
         if self._producer is not None:
             self._producer.flush(self._settings.timeout_ms / 1000)
+            self._replace(self._producer)
 
     def _reserve(self, events: int) -> None:
         with self._lock:
@@ -191,8 +195,9 @@ class PageViewProducer:
         if error.fatal():
             logger.error("Kafka's producer met a fatal error and is replaced: %s", error.str())
             self._replace(self._producer)
-        else:
-            logger.warning("Kafka's producer: %s", error.str())
+        elif not self._troubled:
+            self._troubled = True
+            logger.warning("Kafka is in trouble, requests may get 503: %s", error.str())
 
     def _replace_after_fatal(self, producer: Producer, error: Exception) -> None:
         if error.args and isinstance(error.args[0], KafkaError) and error.args[0].fatal():

@@ -145,7 +145,10 @@ def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:
 
 def _value_at(body: bytes | msgspec.Raw, path: str) -> Any:
     """What stands at the top-level field of `path` in a body that decodes as JSON."""
-    decoded = msgspec.json.decode(body)
+    try:
+        decoded = msgspec.json.decode(body)
+    except RecursionError:
+        return None
     name = path.split(".")[0].split("[")[0]
     return decoded.get(name) if isinstance(decoded, dict) else decoded
 

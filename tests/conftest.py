@@ -79,7 +79,7 @@ def servers(request: pytest.FixtureRequest) -> Servers:
 
 
 @pytest.fixture
-def store(servers: Servers) -> Iterator["redis.Redis[bytes]"]:
+def store(servers: Servers) -> Iterator["redis.Redis"]:
     """An empty store."""
     with redis.Redis.from_url(servers.redis_url) as client:
         client.flushall()

@@ -31,8 +31,8 @@ SITE = "example.com"
 
 def page_view(path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
     now = now_ms()
-    values = {"id": str(uuid.uuid4()), "site": SITE, "ts": now, "received": now} | fields
-    return PageView(path=path, visitor=visitor, **values)
+    values: dict[str, Any] = {"id": str(uuid.uuid4()), "site": SITE, "ts": now, "received": now}
+    return PageView(path=path, visitor=visitor, **(values | fields))
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
@@ -61,14 +61,15 @@ class Pipeline:
             {"bootstrap.servers": self.servers.bootstrap_servers, "acks": "all", "linger.ms": 1}
         )
 
-    def send(self, events: Iterable[PageView | bytes], partition: int = -1) -> None:
+    def send(self, events: Iterable[Any], partition: int = -1) -> None:
+        """Put page views, or raw bytes, into the topic."""
         errors: list[object] = []
         for event in events:
-            is_bytes = isinstance(event, bytes)
+            is_page_view = isinstance(event, PageView)
             self._producer.produce(
                 self.topic,
-                key=None if is_bytes else event.visitor,
-                value=event if is_bytes else encode(event),
+                key=event.visitor if is_page_view else None,
+                value=encode(event) if is_page_view else event,
                 partition=partition,
                 on_delivery=lambda error, _: errors.append(error) if error else None,
             )
@@ -76,7 +77,11 @@ class Pipeline:
         assert errors == []
 
     def consumer(self, **options: Any) -> PageViewConsumer:
-        settings = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms} | options
+        settings: dict[str, Any] = {
+            "batch_events": 1_000,
+            "max_invalid": 1_000,
+            "clock": now_ms,
+        } | options
         windows = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
         return PageViewConsumer(
             Consumer(

@@ -1,0 +1,89 @@
+"""The producer while Kafka is away, slow or back again."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ingest.producer import KafkaUnavailable, PageViewProducer, Receipt
+from tests.conftest import CACHE, Servers, _missing
+from tests.ingest.conftest import producer_settings
+from tracker_site.embedded.servers import ApacheKafka, ServerError
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """An Apache Kafka that a test may stop and start."""
+    server = ApacheKafka(tmp_path_factory.mktemp("kafka"), CACHE / "apache-kafka")
+    try:
+        server.start()
+    except ServerError as error:
+        _missing(str(error))
+    yield server
+    server.stop()
+
+
+def make_topic(kafka: ApacheKafka, name: str) -> Servers:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic(name, 2, 1)])[name].result(20)
+    return Servers("apache", kafka.bootstrap_servers, "")
+
+
+def test_it_recovers_by_itself_when_kafka_is_back(kafka: ApacheKafka) -> None:
+    servers = make_topic(kafka, "recovers")
+    producer = PageViewProducer(producer_settings(servers, "recovers", timeout_ms=1_000))
+    assert producer.send([("v", b"1")])
+    kafka.kill()
+    started = time.monotonic()
+    with pytest.raises(KafkaUnavailable):
+        producer.send([("v", b"2")])
+    assert time.monotonic() - started < 4
+    kafka.start()
+    deadline = time.monotonic() + 30
+    receipts: list[Receipt] = []
+    while not receipts:
+        assert time.monotonic() < deadline
+        try:
+            receipts = producer.send([("v", b"3")])
+        except KafkaUnavailable:
+            continue
+    producer.close()
+
+
+def test_it_bounds_what_waits_while_kafka_is_away() -> None:
+    nowhere = Servers("none", "127.0.0.1:1", "")
+    producer = PageViewProducer(
+        producer_settings(nowhere, "t", timeout_ms=2_000, waiting_requests=4)
+    )
+    refused_at_once = 0
+    lock = threading.Lock()
+
+    def send() -> None:
+        nonlocal refused_at_once
+        started = time.monotonic()
+        with pytest.raises(KafkaUnavailable):
+            producer.send([("v", b"x")])
+        if time.monotonic() - started < 0.5:
+            with lock:
+                refused_at_once += 1
+
+    threads = [threading.Thread(target=send) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused_at_once == 16
+    before = threading.active_count()
+    producer.close()
+    assert threading.active_count() <= before
+
+
+def test_it_refuses_more_events_than_may_wait() -> None:
+    nowhere = Servers("none", "127.0.0.1:1", "")
+    producer = PageViewProducer(producer_settings(nowhere, "t", queue_events=10))
+    with pytest.raises(KafkaUnavailable, match="too many") as refusal:
+        producer.send([("v", b"x")] * 11)
+    assert refusal.value.receipts == [None] * 11
+    producer.close()
