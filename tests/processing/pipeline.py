@@ -109,7 +109,7 @@ class Pipeline:
                 for shard in range(self.shards)
             ],
             DeadLetters(self.servers.bootstrap_servers, f"{self.topic}.dead"),
-            **settings,
+            **(defaults | options),
         )
 
     @contextmanager
