@@ -77,11 +77,7 @@ class Pipeline:
         assert errors == []
 
     def consumer(self, **options: Any) -> PageViewConsumer:
-        settings: dict[str, Any] = {
-            "batch_events": 1_000,
-            "max_invalid": 1_000,
-            "clock": now_ms,
-        } | options
+        defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}
         windows = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
         return PageViewConsumer(
             Consumer(
