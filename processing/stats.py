@@ -161,9 +161,10 @@ class Stats:
         """
         topic_id = self._topic_id()
         reports = self._reports(topic_id)
+        balances = self._balances(topic_id)
         partitions = [
-            {"partition": partition, **balance, **_end(reports.get(partition), balance["marker"])}
-            for partition, balance in sorted(self._balances(topic_id).items())
+            _row(partition, balances.get(partition) or _add_up([]), reports.get(partition))
+            for partition in sorted(balances.keys() | reports.keys())
         ]
         earlier = [
             balance
@@ -259,16 +260,18 @@ def _add_up(shards: Sequence[dict[str, int]]) -> dict[str, int]:
     """One partition's balance over its shards: each counts its own sites' events, and all
     read the same offsets."""
     balance = {category: sum(shard[category] for shard in shards) for category in CATEGORIES}
-    unread = {name: max(shard[name] for shard in shards) for name in (EXPIRED, HOLES)}
-    marker = min(shard["marker"] for shard in shards)
+    unread = {name: max((shard[name] for shard in shards), default=0) for name in (EXPIRED, HOLES)}
+    marker = min((shard["marker"] for shard in shards), default=0)
     return {"marker": marker, "read": marker - sum(unread.values()), **balance, **unread}
 
 
-def _end(report: dict[str, int] | None, marker: int) -> dict[str, int | None]:
-    if report is None:
-        return {"log_end": None, "lag": None}
-    end = max(report["log_end"], marker)
-    return {"log_end": end, "lag": end - marker}
+def _row(
+    partition: int, balance: dict[str, int], report: dict[str, int] | None
+) -> dict[str, int | None]:
+    """A partition's balance beside what its consumer last said of the log's end."""
+    end = None if report is None else max(report["log_end"], balance["marker"])
+    lag = None if end is None else end - balance["marker"]
+    return {"partition": partition, **balance, "log_end": end, "lag": lag}
 
 
 def _sum(balances: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -61,7 +61,10 @@ class ProgressLine:
             sys.stderr.write(f"\r\x1b[K{self._line(events / elapsed)}")
             sys.stderr.flush()
         elif events:
-            logger.info("counted", extra=self._fields(events / elapsed))
+            fields = self._fields(events / elapsed)
+            logger.info(
+                "Counting: %(events_per_second)s events/s, lag %(lag)s", fields, extra=fields
+            )
 
     def _fields(self, rate: float) -> dict[str, Any]:
         return {
