@@ -49,6 +49,10 @@ class Server:
     def log_path(self) -> Path:
         return self.directory / f"{self.name}.log"
 
+    @property
+    def working_directory(self) -> Path:
+        return self.directory
+
     def command(self) -> list[str]:
         raise NotImplementedError
 
@@ -68,7 +72,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                cwd=self.directory,
+                cwd=self.working_directory,
                 env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

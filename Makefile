@@ -1,0 +1,70 @@
+# `make up` runs everything; `make test` and `make lint` are what CI runs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PORT DATA_DIR KAFKA HOST
+
+.PHONY: up down test lint format install install-dev system-packages help
+
+help:
+	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
+	@echo "make down    stop it from another terminal"
+	@echo "make test    install what the tests need and run them"
+	@echo "make lint    ruff, mypy, imports, migrations, settings, Kubernetes manifests"
+
+up: install
+	@exec $(PY) manage.py up
+
+down: install
+	@$(PY) manage.py down
+
+install: $(VENV)/installed
+
+install-dev: $(VENV)/installed-dev
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is not. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python can't make a virtual environment here (Debian: apt install python3-venv)."; exit 1; }
+
+$(VENV)/installed: requirements.txt | $(PY)
+	@echo "Installing the Python packages (once, about a minute) …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
+	@echo "Installing what tests and lint need (once) …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+# Where it is root on Debian; elsewhere the tests that want them say which package is missing.
+system-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  missing=""; \
+	  [ -x /usr/bin/chromium ] || missing="$$missing chromium"; \
+	  command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	  if [ -n "$$missing" ]; then \
+	    echo "Installing$$missing …"; \
+	    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	  fi; \
+	fi
+
+test: install-dev system-packages
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: install-dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy .
+	@$(VENV)/bin/lint-imports
+	@$(PY) manage.py makemigrations --check --dry-run
+	@HTTPS=true SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	  $(PY) manage.py check --deploy --fail-level WARNING
+	@if [ -f k8s/validate.py ]; then $(PY) k8s/validate.py; fi
+
+format: install-dev
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
