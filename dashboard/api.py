@@ -1,0 +1,196 @@
+"""The JSON API: what the counts are, how old they are, and that they add up."""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any
+
+import redis
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from dashboard.authentication import ApiKeyAuthentication, require_reader
+from dashboard.models import ApiKey
+from ingest.models import Site
+from ingest.refusals import Refusal
+from processing.calendar import today
+from processing.stats import Stats, now_ms
+
+MOST_DAYS = 3_660
+MOST_PAGES = 1_000
+
+
+@cache
+def stats() -> Stats:
+    """The one reader of this process."""
+    return Stats.from_settings()
+
+
+class StoreAway(APIException):
+    status_code = 503
+    default_detail = "The live store does not answer. Try again in a few seconds."
+    wait = 5
+
+
+class HasReader(IsAuthenticated):
+    """An API key or a logged-in user."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ApiKey) or super().has_permission(request, view)
+
+
+@dataclass(frozen=True)
+class Days:
+    """A span of a site's own days, both ends included."""
+
+    first: date
+    last: date
+
+
+def read_days(request: Request, site: Site) -> Days:
+    """`from` and `to`, by default today. Raises `Refusal`."""
+    now = today(site.time_zone, now_ms())
+    last = _read_day(request, "to", now)
+    first = _read_day(request, "from", last)
+    if first > last:
+        raise Refusal(400, "from", str(first), f"lies after “to”, {last}")
+    if (last - first).days >= MOST_DAYS:
+        raise Refusal(
+            400, "from", str(first), f"more than {MOST_DAYS} days before “to”; ask for less"
+        )
+    return Days(first, last)
+
+
+def _read_day(request: Request, name: str, default: date) -> date:
+    text = request.query_params.get(name)
+    if not text:
+        return default
+    try:
+        if len(text) != 10:
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refusal(400, name, text, "not a day; write YYYY-MM-DD") from None
+
+
+def read_limit(request: Request, default: int = 100) -> int:
+    text = request.query_params.get("limit") or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PAGES:
+        raise Refusal(400, "limit", text, f"must be a whole number from 1 to {MOST_PAGES}")
+    return int(text)
+
+
+class _ReadEndpoint(APIView):
+    authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
+    permission_classes = [HasReader]
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, redis.RedisError):
+            exc = StoreAway()
+        return super().handle_exception(exc)
+
+    @staticmethod
+    def site(request: Request, public_id: str) -> Site:
+        """The site, if it exists and may be read: who may not know of it gets 403 either way."""
+        site = Site.objects.filter(public_id=public_id).first()
+        require_reader(request, site)
+        if site is None:
+            raise NotFound(f"No site {public_id!r}.")
+        return site
+
+
+_AS_OF = {
+    "type": "object",
+    "properties": {
+        "at": {"type": "string", "format": "date-time"},
+        "through": {"type": "string", "format": "date-time", "nullable": True},
+        "age_seconds": {"type": "number", "nullable": True},
+        "lag": {"type": "integer", "nullable": True},
+        "state": {"type": "string", "enum": ["live", "behind", "unknown"]},
+    },
+}
+
+
+def _object(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {**fields, "as_of": _AS_OF}}
+
+
+_COUNT = {"type": "integer"}
+_TEXT = {"type": "string"}
+
+
+def _list(**fields: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object", "properties": fields}}
+
+
+_DAYS = [
+    OpenApiParameter(
+        "from", OpenApiTypes.DATE, description="First day, the site's own. Default: “to”."
+    ),
+    OpenApiParameter("to", OpenApiTypes.DATE, description="Last day. Default: today."),
+]
+
+
+class TotalsView(_ReadEndpoint):
+    @extend_schema(
+        summary="Page views, visitors and bots of some days",
+        parameters=_DAYS,
+        responses=OpenApiResponse(_object(pageviews=_COUNT, visitors=_COUNT, bots=_COUNT)),
+    )
+    def get(self, request: Request, site: str) -> Response:
+        found = self.site(request, site)
+        days = read_days(request, found)
+        totals = stats().totals(found, days.first, days.last)
+        return Response({**totals, "as_of": stats().as_of(now_ms())})
+
+
+class PagesView(_ReadEndpoint):
+    @extend_schema(
+        summary="The most viewed pages of some days",
+        parameters=[*_DAYS, OpenApiParameter("limit", int, description="1 to 1000, default 100.")],
+        responses=OpenApiResponse(
+            _object(results=_list(path=_TEXT, pageviews=_COUNT, visitors=_COUNT))
+        ),
+    )
+    def get(self, request: Request, site: str) -> Response:
+        found = self.site(request, site)
+        days = read_days(request, found)
+        pages = stats().pages(found, days.first, days.last, read_limit(request))
+        return Response({"results": pages, "as_of": stats().as_of(now_ms())})
+
+
+class NowView(_ReadEndpoint):
+    @extend_schema(
+        summary="Who was here in the last five minutes, and on which page",
+        responses=OpenApiResponse(
+            _object(visitors=_COUNT, pages=_list(path=_TEXT, visitors=_COUNT))
+        ),
+    )
+    def get(self, request: Request, site: str) -> Response:
+        found = self.site(request, site)
+        now = now_ms()
+        return Response({**stats().now(found, now), "as_of": stats().as_of(now)})
+
+
+class LedgerView(_ReadEndpoint):
+    @extend_schema(
+        summary="The balance: read = counted + duplicate + bot + late + invalid",
+        responses=OpenApiResponse(
+            _object(
+                topic=_TEXT,
+                topic_id=_TEXT,
+                partitions=_list(partition=_COUNT, marker=_COUNT, log_end=_COUNT, read=_COUNT),
+                totals={"type": "object"},
+                earlier_logs={"type": "object"},
+            )
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        require_reader(request, None)
+        return Response({**stats().ledger(), "as_of": stats().as_of(now_ms())})
