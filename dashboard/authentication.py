@@ -56,9 +56,7 @@ def require_reader(request: Request, site: Site | None) -> None:
     if isinstance(request.auth, ApiKey):
         allowed = request.auth.all_sites if site is None else request.auth.may_read(site)
         if not allowed:
-            raise PermissionDenied(
-                "This API key may not read that. Its sites are set in the admin."
-            )
+            raise PermissionDenied("This API key may not read that; its sites are in the admin.")
     elif not request.user.has_perm("ingest.view_site"):
         raise PermissionDenied("You may not view sites. Ask an admin for the permission.")
 

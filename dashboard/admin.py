@@ -1,0 +1,197 @@
+"""Django admin for sites and API keys.
+
+Sites are shown here, not in `ingest`, because the list shows counts, and imports go
+dashboard → processing → ingest.
+"""
+
+import zoneinfo
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from dashboard.api import stats
+from dashboard.models import ApiKey
+from ingest.models import Site
+from processing.stats import now_ms
+
+_UNKNOWN = "—"
+
+
+class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at run time
+    """Offers the time zones there are instead of asking for their spelling."""
+
+    time_zone = forms.ChoiceField(
+        choices=[(name, name) for name in sorted(zoneinfo.available_timezones())],
+        initial="UTC",
+        help_text=Site._meta.get_field("time_zone").help_text,
+    )
+
+    class Meta:
+        model = Site
+        fields = [
+            "public_id",
+            "name",
+            "allowed_hostnames",
+            "active",
+            "time_zone",
+            "retention_days",
+        ]
+
+
+@admin.register(Site)
+class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Is every site set up right, and is anything arriving from it?"""
+
+    form = SiteForm
+    list_display = [
+        "public_id",
+        "name",
+        "active",
+        "views_today",
+        "people_now",
+        "last_event",
+        "time_zone",
+        "live_page",
+    ]
+    list_filter = ["active", "created_at"]
+    search_fields = ["public_id", "name", "allowed_hostnames"]
+    actions = ["activate", "deactivate"]
+    readonly_fields = ["snippet", "request_line", "live_page"]
+    fieldsets = [
+        (None, {"fields": ["public_id", "name", "active", "live_page"]}),
+        ("What is accepted", {"fields": ["allowed_hostnames"]}),
+        ("How it is counted", {"fields": ["time_zone", "retention_days"]}),
+        ("Send page views", {"fields": ["snippet", "request_line"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
+        """The sites; their counts are read for the whole page at once, when it is shown."""
+        self._summaries: dict[str, dict[str, int | None]] | None = None
+        return super().get_queryset(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Site | None = None) -> list[str]:
+        return [*self.readonly_fields, *(["public_id"] if obj else [])]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Site | None = None) -> Any:
+        return self.fieldsets if obj else self.fieldsets[:-1]
+
+    @admin.display(description="views today")
+    def views_today(self, site: Site) -> str:
+        return self._shown(site, "views_today")
+
+    @admin.display(description="people now")
+    def people_now(self, site: Site) -> str:
+        return self._shown(site, "visitors_now")
+
+    @admin.display(description="last event")
+    def last_event(self, site: Site) -> str:
+        last = self._summary(site).get("last_received")
+        if last is None:
+            return _UNKNOWN
+        return f"{timesince(datetime.fromtimestamp(last / 1000, UTC))} ago"
+
+    @admin.display(description="live page")
+    def live_page(self, site: Site) -> str:
+        if site.pk is None:
+            return _UNKNOWN
+        return format_html('<a href="{}">Watch</a>', f"/sites/{site.public_id}/")
+
+    @admin.display(description="snippet")
+    def snippet(self, site: Site) -> SafeString:
+        """The lines to paste before </head> of every page."""
+        return _copyable(snippet_of(site))
+
+    @admin.display(description="or by hand")
+    def request_line(self, site: Site) -> SafeString:
+        return _copyable(
+            f'curl -X POST {settings.PUBLIC_URL}/api/v1/track -H "Content-Type: application/json" '
+            f'-d \'{{"site": "{site.public_id}", "page_url": "/hello"}}\''
+        )
+
+    @admin.action(description="Activate: accept events of the selected sites")
+    def activate(self, request: HttpRequest, sites: QuerySet[Site]) -> None:
+        changed = sites.update(active=True)
+        self.message_user(request, f"{changed} sites accept events from now on.")
+
+    @admin.action(description="Deactivate: refuse events of the selected sites with 403")
+    def deactivate(self, request: HttpRequest, sites: QuerySet[Site]) -> None:
+        changed = sites.update(active=False)
+        self.message_user(
+            request,
+            f"{changed} sites refuse new events with 403 from now on; their counts stay.",
+            messages.WARNING,
+        )
+
+    def _shown(self, site: Site, name: str) -> str:
+        count = self._summary(site).get(name)
+        return _UNKNOWN if count is None else f"{count:,}"
+
+    def _summary(self, site: Site) -> dict[str, int | None]:
+        if self._summaries is None:
+            self._summaries = _read_summaries()
+        return self._summaries.get(site.public_id, {})
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Made and revoked here; the text of a key is shown once, when it is made."""
+
+    list_display = ["name", "prefix", "all_sites", "created_at", "last_used_at", "revoked_at"]
+    list_filter = ["all_sites", "revoked_at"]
+    search_fields = ["name", "prefix"]
+    filter_horizontal = ["sites"]
+    readonly_fields = ["prefix", "created_at", "last_used_at", "revoked_at"]
+    fields = ["name", "all_sites", "sites", *readonly_fields]
+    actions = ["revoke"]
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made, text = ApiKey.issue(obj.name, obj.all_sites)
+        # The form's object becomes the one that was made; its sites are saved after this.
+        obj.__dict__.update(made.__dict__)
+        message = format_html(
+            "The key, shown only now: <code>{}</code>. Send it as "
+            "<code>Authorization: Bearer …</code>.",
+            text,
+        )
+        self.message_user(request, message, messages.WARNING)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Keys are revoked, not deleted, so that it stays known what there was."""
+        return False
+
+    @admin.action(description="Revoke the selected keys: they get 401 from now on")
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        revoked = keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        self.message_user(request, f"{revoked} keys are revoked.", messages.WARNING)
+
+
+def snippet_of(site: Site) -> str:
+    """HTML that sends a page view of the page it is on."""
+    context = {"url": settings.PUBLIC_URL, "site": site.public_id}
+    return render_to_string("snippet.html", context).strip()
+
+
+def _copyable(text: str) -> SafeString:
+    return format_html('<textarea readonly rows="8" cols="90">{}</textarea>', text)
+
+
+def _read_summaries() -> dict[str, dict[str, int | None]]:
+    """Empty while the live store is away: the admin works without it."""
+    try:
+        return stats().summaries(list(Site.objects.all()), now_ms())
+    except redis.RedisError:
+        return {}
