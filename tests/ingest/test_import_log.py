@@ -1,0 +1,105 @@
+"""The command against the product's own views, over a real socket, into a real Kafka."""
+
+import gzip
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from ingest.door import Door
+from ingest.track_client import TrackClient, TrackError
+from tests.conftest import Servers
+from tests.ingest.test_track import logged
+
+LINE = '1.2.3.{n} - - [17/May/2015:10:05:0{n} +0000] "GET /{n} HTTP/1.1" 200 9 "-" "-"\n'
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    path = tmp_path / "access.log"
+    lines = [LINE.format(n=n) for n in range(5)]
+    path.write_text("".join(lines) + LINE.format(n=0) + "broken\n" + LINE.format(n=9)[:-2] + "\n")
+    return path
+
+
+@pytest.fixture
+def url(door: Door, transactional_db: None, live_server: Any) -> Iterator[str]:
+    yield live_server.url
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("import_log", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_it_sends_each_page_view_with_its_own_id(
+    url: str, log_file: Path, servers: Servers, topic: str
+) -> None:
+    arguments = (str(log_file), "--site", "localhost", "--url", url, "--batch", "2")
+    report = run(*arguments)
+    assert "line 7: malformed: it is neither" in report
+    assert "line 8: malformed: a quotation mark is not closed" in report
+    assert "8 lines: 6 page views accepted, 0 refused, 2 malformed, 0 skipped" in report
+    first = logged(servers, topic)
+    assert sorted(event.path for event in first) == ["/0", "/0", "/1", "/2", "/3", "/4"]
+    assert len({event.id for event in first}) == 6
+    run(*arguments)
+    assert {event.id for event in logged(servers, topic)} == {event.id for event in first}
+
+
+def test_it_reads_compressed_logs(url: str, log_file: Path) -> None:
+    packed = log_file.with_suffix(".gz")
+    packed.write_bytes(gzip.compress(log_file.read_bytes()))
+    assert "6 page views accepted" in run(str(packed), "--site", "localhost", "--url", url)
+
+
+def test_it_says_what_was_refused(url: str, log_file: Path) -> None:
+    with pytest.raises(CommandError, match="6 page views were refused"):
+        run(str(log_file), "--site", "nowhere.example", "--url", url)
+
+
+def test_it_says_what_it_cannot_read_or_reach(tmp_path: Path, log_file: Path) -> None:
+    with pytest.raises(CommandError, match="No such file"):
+        run(str(tmp_path / "missing"), "--site", "localhost")
+    with pytest.raises(CommandError, match="must begin with http"):
+        run(str(log_file), "--site", "localhost", "--url", "nonsense")
+    with pytest.raises(CommandError, match="--batch is 0"):
+        run(str(log_file), "--site", "localhost", "--batch", "0")
+
+
+def test_it_waits_as_long_as_it_is_asked_and_tries_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingest.rate_limit import TokenBuckets
+
+    now = 0.0
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        waits.append(seconds)
+        now += seconds
+
+    monkeypatch.setattr("ingest.views._buckets", TokenBuckets(0.5, 1, lambda: now))
+    client = TrackClient(url, sleep=sleep)
+    assert client.track({"page_url": "/1"})["status"] == "accepted"
+    assert client.track({"page_url": "/2"})["status"] == "accepted"
+    assert waits == [2.0]
+
+
+def test_it_gives_up_with_a_sentence() -> None:
+    waits: list[float] = []
+    client = TrackClient("http://127.0.0.1:9", tries=3, sleep=waits.append)
+    with pytest.raises(TrackError, match="in 3 tries: .*refused"):
+        client.track({"page_url": "/"})
+    assert len(waits) == 2
+
+
+def test_send_pageview_shows_the_answer(url: str) -> None:
+    out = StringIO()
+    call_command("send_pageview", "--page-url", "/x", "--event-id", "e1", "--url", url, stdout=out)
+    assert '"id": "e1"' in out.getvalue()
