@@ -11,9 +11,8 @@ from datetime import datetime
 from hashlib import blake2b
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_line = re.compile(
-    rf"(\S+) \S+ (?:\S.*?) \[([^\]]+)\] {_QUOTED} (\d{{3}}) (?:\d+|-)(?: {_QUOTED} {_QUOTED}(?: .*)?)?"
-)
+_COMBINED = rf"(?: {_QUOTED} {_QUOTED}(?: .*)?)?"
+_line = re.compile(rf"(\S+) \S+ (?:\S.*?) \[([^\]]+)\] {_QUOTED} (\d{{3}}) (?:\d+|-){_COMBINED}")
 _TIME_FORMAT = "%d/%b/%Y:%H:%M:%S %z"
 _PAGE_ENDINGS = (".html", ".htm", ".php")
 

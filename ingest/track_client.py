@@ -36,6 +36,9 @@ class TrackClient:
         self._tries = tries
         self._sleep = sleep
 
+    def close(self) -> None:
+        self._connection.close()
+
     def track(self, event: dict[str, Any]) -> dict[str, Any]:
         """The answer to one event."""
         return self._post("/api/v1/track", event)

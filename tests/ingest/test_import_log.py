@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -85,16 +86,16 @@ def test_it_waits_as_long_as_it_is_asked_and_tries_again(
         now += seconds
 
     monkeypatch.setattr("ingest.views._buckets", TokenBuckets(0.5, 1, lambda: now))
-    client = TrackClient(url, sleep=sleep)
-    assert client.track({"page_url": "/1"})["status"] == "accepted"
-    assert client.track({"page_url": "/2"})["status"] == "accepted"
+    with closing(TrackClient(url, sleep=sleep)) as client:
+        assert client.track({"page_url": "/1"})["status"] == "accepted"
+        assert client.track({"page_url": "/2"})["status"] == "accepted"
     assert waits == [2.0]
 
 
 def test_it_gives_up_with_a_sentence() -> None:
     waits: list[float] = []
     client = TrackClient("http://127.0.0.1:9", tries=3, sleep=waits.append)
-    with pytest.raises(TrackError, match="in 3 tries: .*refused"):
+    with pytest.raises(TrackError, match=r"in 3 tries: .*refused"):
         client.track({"page_url": "/"})
     assert len(waits) == 2
 

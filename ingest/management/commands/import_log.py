@@ -5,7 +5,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,8 +38,8 @@ class Command(BaseCommand):
         if not 1 <= batch <= MAX_BATCH_EVENTS:
             raise CommandError(f"--batch is {batch}; it must be from 1 to {MAX_BATCH_EVENTS}.")
         try:
-            client = TrackClient(options["url"])
-            report = Import(client, options["site"], batch).run(options["file"])
+            with closing(TrackClient(options["url"])) as client:
+                report = Import(client, options["site"], batch).run(options["file"])
         except (TrackError, OSError) as error:
             raise CommandError(f"{error} Running the command again is safe.") from None
         except KeyboardInterrupt:

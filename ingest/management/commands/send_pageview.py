@@ -1,6 +1,7 @@
 """`manage.py send_pageview`: send one page view through the public API."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 from django.conf import settings
@@ -26,7 +27,8 @@ class Command(BaseCommand):
         names = ("page_url", "site", "user_id", "event_id", "name", "referrer", "timestamp")
         event = {name: options[name] for name in names if options[name] is not None}
         try:
-            answer = TrackClient(options["url"], tries=3).track(event)
+            with closing(TrackClient(options["url"], tries=3)) as client:
+                answer = client.track(event)
         except TrackError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(json.dumps(answer))
