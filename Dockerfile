@@ -18,7 +18,9 @@ COPY ingest ingest
 COPY processing processing
 COPY dashboard dashboard
 # The root file system may be read-only, so what can be compiled is compiled here.
-RUN python -m compileall -q . && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tracker
+RUN python -m compileall -q . \
+    && groupadd --gid 10001 tracker \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin tracker
 
 # A number, because Kubernetes can't tell from a name that it is not root.
 USER 10001
