@@ -16,12 +16,11 @@ from typing import Any
 
 import msgspec
 import redis
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 
 from dashboard.api import stats
 from dashboard.assets import page_version
 from ingest.models import Site
-from ingest.sites import SiteDirectory
 from processing.stats import Stats, empty_state, now_ms
 
 logger = logging.getLogger(__name__)
@@ -106,9 +105,10 @@ def _encode(seen: Snapshot | None, newest: Snapshot) -> str:
 class LiveFeed:
     """Reads the states of every watched site, in one task that runs while anyone watches."""
 
-    def __init__(self, reader: Stats, sites: SiteDirectory) -> None:
+    def __init__(self, reader: Stats) -> None:
         self._stats = reader
-        self._sites = sites
+        self._sites: dict[str, Site] = {}
+        self._sites_read_at = float("-inf")
         self._boards: dict[str, Board] = {}
         self._reading: asyncio.Task[None] | None = None
 
@@ -149,17 +149,28 @@ class LiveFeed:
     def _find(self, boards: Sequence[Board]) -> dict[str, State | None]:
         """By site the state where there is a new one; None where the site is gone."""
         try:
-            sites = {board.site: self._sites.get(board.site) for board in boards}
+            sites = self._watched_sites({board.site for board in boards})
         except DatabaseError:
             logger.warning("The sites can't be read.", exc_info=True)
             return {}
-        found: dict[str, State | None] = {name: None for name, site in sites.items() if not site}
-        known = [(board, site) for board in boards if (site := sites[board.site])]
+        found: dict[str, State | None] = {
+            board.site: None for board in boards if board.site not in sites
+        }
+        known = [(board, sites[board.site]) for board in boards if board.site in sites]
         try:
             return found | self._read_states(known)
         except redis.RedisError as error:
             logger.warning("The live store does not answer: %s", error)
             return found | {board.site: _unavailable(board.state, site) for board, site in known}
+
+    def _watched_sites(self, names: set[str]) -> dict[str, Site]:
+        """The sites of these names that there are, at most a second old."""
+        now = time.monotonic()
+        if now - self._sites_read_at >= READ_AT_LEAST_EVERY_S or not names <= self._sites.keys():
+            close_old_connections()
+            self._sites = Site.objects.in_bulk(list(names), field_name="public_id")
+            self._sites_read_at = now
+        return self._sites
 
     def _read_states(self, known: Sequence[tuple[Board, Site]]) -> dict[str, State | None]:
         found: dict[str, State | None] = {}
@@ -181,4 +192,4 @@ def _unavailable(last: State | None, site: Site) -> State:
 @cache
 def live_feed() -> LiveFeed:
     """The one feed of this process."""
-    return LiveFeed(stats(), SiteDirectory())
+    return LiveFeed(stats())
