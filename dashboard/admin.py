@@ -1,4 +1,4 @@
-"""Django admin for sites and API keys.
+"""Django admin for sites and API keys; segments have a module of their own.
 
 Sites are shown here, not in `ingest`, because the list shows counts, and imports go
 dashboard → processing → ingest.
@@ -22,6 +22,7 @@ from django.utils.timesince import timesince
 
 from dashboard.api import stats
 from dashboard.models import ApiKey
+from dashboard.segment_admin import SegmentAdmin  # noqa: F401  registers it
 from ingest.models import Site
 from processing.stats import now_ms
 
