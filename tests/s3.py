@@ -1,12 +1,12 @@
 """An S3 server for the tests: moto, in a process of its own."""
 
+import socket
 import sys
 import uuid
-from pathlib import Path
 
 from pyarrow.fs import FileSystem
 
-from tracker_site.embedded.servers import Server, _listens
+from tracker_site.embedded.servers import Server
 
 # What the clients, here and in the processes that a test starts, log in with.
 CREDENTIALS = {
@@ -25,7 +25,8 @@ class S3Server(Server):
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     def probe(self) -> bool:
-        return _listens(self.port)
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
     def new_bucket(self) -> str:
         """The URL of a folder in a new, empty bucket."""
@@ -36,9 +37,3 @@ class S3Server(Server):
         filesystem, _ = FileSystem.from_uri(f"s3://{bucket}?{options}&allow_bucket_creation=true")
         filesystem.create_dir(bucket)
         return f"s3://{bucket}/raw?{options}"
-
-
-def s3_server(directory: Path) -> S3Server:
-    server = S3Server(directory)
-    server.start()
-    return server
