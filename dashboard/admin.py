@@ -1,4 +1,4 @@
-"""Django admin for sites and API keys.
+"""Django admin for sites and API keys; segments have a module of their own.
 
 Sites are shown here, not in `ingest`, because the list shows counts, and imports go
 dashboard → processing → ingest.
@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.models import ApiKey
+from dashboard.segment_admin import SegmentAdmin  # noqa: F401  registers it
 from dashboard.snippet import request_of, snippet_of
 from dashboard.summaries import ago, read_summaries
 from ingest.models import Site

@@ -208,6 +208,14 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "archive": {
+        "task": "processing.tasks.archive",
+        "schedule": ARCHIVE_INTERVAL_SECONDS,
+        # One that no worker took in time is not made up for: the next does its work.
+        "options": {"expires": ARCHIVE_INTERVAL_SECONDS},
+    }
+}
 
 LOGGING = {
     "version": 1,

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.models import Site
 from ingest.pageview import PageView, encode
@@ -75,6 +76,27 @@ class Pipeline:
             )
         assert self._producer.flush(20) == 0
         assert errors == []
+
+    def expire(self, partition: int, before: int) -> None:
+        """Let the log begin at `before`, as its retention would (not in the embedded broker)."""
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
+        beginning = TopicPartition(self.topic, partition, before)
+        admin.delete_records([beginning])[beginning].result(20)
+        wait_for(lambda: self.log.starts(2)[partition] == before, "the log to begin later")
+
+    def make_topic_again(self) -> None:
+        """Delete the topic and make it anew: another log of the same name."""
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
+        admin.delete_topics([self.topic])[self.topic].result(20)
+
+        def made() -> bool:
+            try:
+                admin.create_topics([NewTopic(self.topic, 2, 1)])[self.topic].result(20)
+            except KafkaException:
+                return False
+            return True
+
+        wait_for(made, "the topic to be made again")
 
     def consumer(self, **options: Any) -> PageViewConsumer:
         defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}
