@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -9,7 +8,5 @@ from tests.processing.pipeline import Pipeline
 
 
 @pytest.fixture
-def pipeline(
-    servers: Servers, store: "redis.Redis", topic: str, migrated_database: Path
-) -> Iterator[Pipeline]:
-    yield Pipeline(servers, topic, store, migrated_database)
+def pipeline(servers: Servers, store: "redis.Redis", topic: str) -> Iterator[Pipeline]:
+    yield Pipeline(servers, topic, store)
