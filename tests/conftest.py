@@ -127,6 +127,10 @@ def store(servers: Servers) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def topic(servers: Servers) -> str:
+    return make_topic(servers)
+
+
+def make_topic(servers: Servers) -> str:
     """A new topic of two partitions, and its dead-letter topic."""
     name = f"pageviews-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
