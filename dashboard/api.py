@@ -120,9 +120,9 @@ _AS_OF = {
     "type": "object",
     "properties": {
         "at": {"type": "string", "format": "date-time"},
-        "through": {"type": "string", "format": "date-time", "nullable": True},
-        "age_seconds": {"type": "number", "nullable": True},
-        "lag": {"type": "integer", "nullable": True},
+        "through": {"type": ["string", "null"], "format": "date-time"},
+        "age_seconds": {"type": ["number", "null"]},
+        "lag": {"type": ["integer", "null"]},
         "state": {"type": "string", "enum": ["live", "behind", "unknown"]},
     },
 }

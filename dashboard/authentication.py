@@ -65,7 +65,7 @@ def require_reader(request: Request, site: Site | None) -> None:
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "dashboard.authentication.ApiKeyAuthentication"
-    name = "API key"
+    name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer"}

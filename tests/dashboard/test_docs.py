@@ -48,7 +48,7 @@ def test_it_describes_what_is_asked_and_answered() -> None:
     }
     answer = pages["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
     assert set(answer) == {"results", "as_of"}
-    assert {"API key": []} in pages["security"]
+    assert {"apiKey": []} in pages["security"]
     assert set(paths["/api/v1/track"]["post"]["responses"]) >= {"202", "400", "403", "503"}
 
 
@@ -63,4 +63,3 @@ def test_it_shows_them_without_the_internet() -> None:
         served = Client().get(asset)
         assert served.status_code == 200, asset
         assert b"".join(served)  # type: ignore[call-overload]
-        served.close()
