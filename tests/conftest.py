@@ -146,13 +146,18 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """DATABASE_URL of a migrated database for processes that a test starts: one of its own
     where the tests run with PostgreSQL, else SQLite."""
     with _new_database(tmp_path_factory.mktemp("database")) as url:
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"],
-            env={**os.environ, "DATABASE_URL": url},
-            cwd=CACHE.parent,
-            check=True,
-        )
+        run_command(url, "migrate", "-v0")
         yield url
+
+
+def run_command(database_url: str, *arguments: str) -> None:
+    """A management command in a process of its own."""
+    subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env={**os.environ, "DATABASE_URL": database_url},
+        cwd=CACHE.parent,
+        check=True,
+    )
 
 
 @contextmanager

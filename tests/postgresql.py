@@ -78,9 +78,7 @@ def run_with(url: str, command: Sequence[str]) -> int:
     """Run `command` with DATABASE_URL=`url`; a Ctrl-C reaches it from the terminal, a
     SIGTERM is handed on, and this process waits for it either way."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    process = subprocess.Popen(
-        command, env={**os.environ, "PATH": path, "DATABASE_URL": url}
-    )
+    process = subprocess.Popen(command, env={**os.environ, "PATH": path, "DATABASE_URL": url})
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM:

@@ -104,7 +104,9 @@ def test_it_stops_when_everything_is_invalid(pipeline: Pipeline) -> None:
     assert pipeline.read() == 0
 
 
-def test_it_treats_a_topic_made_again_as_a_new_log(pipeline: Pipeline, migrated_database: str) -> None:
+def test_it_treats_a_topic_made_again_as_a_new_log(
+    pipeline: Pipeline, migrated_database: str
+) -> None:
     """In processes of their own: the Kafka client may crash when a topic's id changes."""
     pipeline.send(page_view() for _ in range(10))
     with pipeline.process(migrated_database) as first:

@@ -29,9 +29,7 @@ def ensure(path: Path, url: str = URL) -> Credentials:
 
 
 def lets_in(credentials: Credentials) -> bool:
-    user = authenticate(
-        username=credentials["admin_user"], password=credentials["admin_password"]
-    )
+    user = authenticate(username=credentials["admin_user"], password=credentials["admin_password"])
     return isinstance(user, User) and user.is_superuser and user.is_staff
 
 

@@ -128,7 +128,7 @@ def test_it_writes_for_its_owner_only(state: StackState) -> None:
 @pytest.mark.parametrize("text", ["", "{", "\x00"])
 def test_it_says_which_file_is_damaged(state: StackState, text: str) -> None:
     state.path.write_text(text)
-    with pytest.raises(ImproperlyConfigured, match="stack.json is not readable as JSON"):
+    with pytest.raises(ImproperlyConfigured, match=r"stack\.json is not readable as JSON"):
         state.read()
 
 
