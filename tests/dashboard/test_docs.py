@@ -62,4 +62,4 @@ def test_it_shows_them_without_the_internet() -> None:
     for asset in assets:
         served = Client().get(asset)
         assert served.status_code == 200, asset
-        assert b"".join(served)  # type: ignore[call-overload]
+        assert b"".join(served)
