@@ -54,6 +54,7 @@ system-packages:
 
 test: install-dev system-packages
 	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PYTEST_ARGS)
 
 lint: install-dev
 	@$(PY) -m ruff check .

@@ -1,6 +1,7 @@
 """`Authorization: Bearer <api key>` for programs; a login's session for people."""
 
 import hmac
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from dashboard.models import ApiKey, hashed
 from ingest.models import Site
 
 _USE_NOTED_EVERY = timedelta(minutes=1)
+_KEY = re.compile(r"pvt_(?P<prefix>[0-9a-f]{8})_(?P<secret>.+)")
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -36,11 +38,11 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def _find(text: str) -> ApiKey | None:
-    parts = text.split("_", 2)
-    if len(parts) != 3 or parts[0] != "pvt":
+    parts = _KEY.fullmatch(text)
+    if parts is None:
         return None
-    key = ApiKey.objects.filter(prefix=parts[1]).first()
-    if key is None or not hmac.compare_digest(key.hash, hashed(parts[2])):
+    key = ApiKey.objects.filter(prefix=parts["prefix"]).first()
+    if key is None or not hmac.compare_digest(key.hash, hashed(parts["secret"])):
         return None
     return key
 
@@ -63,7 +65,7 @@ def require_reader(request: Request, site: Site | None) -> None:
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "dashboard.authentication.ApiKeyAuthentication"
-    name = "API key"
+    name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer"}

@@ -1,10 +1,11 @@
-"""Refuses bodies that are too large before they are read into memory or onto disk."""
+"""Refuses bodies that are too large, behind any ASGI server. `manage.py serve` refuses them
+itself, before they are read (`tracker_site/http_request.py`)."""
 
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ingest.cors import HEADERS, PREFIX
+from ingest.cors import HEADERS
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -15,6 +16,18 @@ def too_large(limit: int) -> dict[str, Any]:
     """The error that every door answers with 413."""
     reason = f"the body is larger than {limit} bytes; send fewer events a request"
     return {"error": {"field": "body", "value": None, "reason": reason}}
+
+
+def refusal(limit: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the 413. Any page may read it: it holds nobody's data."""
+    body = json.dumps(too_large(limit)).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **HEADERS,
+    }
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
 
 
 class _TooLarge(Exception):
@@ -34,12 +47,12 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._limit:
-            await self._refuse(scope["path"], send)
+            await self._refuse(send)
             return
         try:
             await self._application(scope, self._counted(receive), send)
         except _TooLarge:
-            await self._refuse(scope["path"], send)
+            await self._refuse(send)
 
     def _counted(self, receive: Receive) -> Receive:
         read = 0
@@ -55,11 +68,8 @@ class BodyLimit:
 
         return counted
 
-    async def _refuse(self, path: str, send: Send) -> None:
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        if path.startswith(PREFIX):
-            headers += [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-        body = json.dumps(too_large(self._limit)).encode()
+    async def _refuse(self, send: Send) -> None:
+        headers, body = refusal(self._limit)
         await send(
             {"type": "http.response.start", "status": 413, "headers": headers, "trailers": False}
         )

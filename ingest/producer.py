@@ -120,20 +120,16 @@ class PageViewProducer:
 
     def check(self, timeout: float) -> None:
         """Raises `KafkaUnavailable` unless the topic can be written to."""
+        name = self._settings.topic
         try:
-            topic = (
-                self._current()
-                .list_topics(self._settings.topic, timeout=timeout)
-                .topics[self._settings.topic]
-            )
+            # Asked for by its name, a broker may make the topic, with partitions of its choice.
+            topics = self._current().list_topics(timeout=timeout).topics
         except KafkaException as error:
             raise KafkaUnavailable(f"Kafka does not answer: {error.args[0].str()}", ()) from error
-        if topic.error is not None:
-            raise KafkaUnavailable(
-                f"topic {self._settings.topic!r}: {topic.error.str()}; "
-                "run `manage.py create_topics`",
-                (),
-            )
+        if name not in topics:
+            raise KafkaUnavailable(f"topic {name!r} is missing; run `manage.py create_topics`", ())
+        if (trouble := topics[name].error) is not None:
+            raise KafkaUnavailable(f"topic {name!r}: {trouble.str()}", ())
 
     def close(self) -> None:
         """Wait for what is on its way, then stop."""

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 
 from ingest.models import Site
 
@@ -42,7 +42,8 @@ class SiteDirectory:
 
     def _read(self) -> dict[str, Site]:
         try:
-            close_old_connections()
+            if not connection.in_atomic_block:  # a transaction's connection is not ours to close
+                close_old_connections()
             self._sites = {site.public_id: site for site in Site.objects.all()}
         except DatabaseError:
             if self._sites is None:

@@ -87,8 +87,8 @@ _ERROR = {
         "error": {
             "type": "object",
             "properties": {
-                "field": {"type": "string", "nullable": True},
-                "value": {"nullable": True},
+                "field": {"type": ["string", "null"]},
+                "value": {"description": "As it was sent, cut where it is long."},
                 "reason": {"type": "string"},
             },
         }

@@ -39,13 +39,13 @@ class Range:
 RedisClient = Any
 
 
-def connect(url: str) -> RedisClient:
-    """A client that fails within seconds and never repeats a command by itself: whether a
-    command that timed out was carried out is for the caller to find out."""
+def connect(url: str, timeout: float = 10) -> RedisClient:
+    """A client that fails within `timeout` seconds and never repeats a command by itself:
+    whether a command that timed out was carried out is for the caller to find out."""
     return redis.Redis.from_url(
         url,
-        socket_timeout=10,
-        socket_connect_timeout=3,
+        socket_timeout=timeout,
+        socket_connect_timeout=min(timeout, 3),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=30,
     )

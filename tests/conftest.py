@@ -6,9 +6,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -23,6 +26,42 @@ from tracker_site.embedded.servers import (
 
 CACHE = Path(__file__).parent.parent / ".cache"
 STACKS = ("embedded", "apache")
+
+
+# A test that asks for one of these has Django's database, or a process that has it.
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "migrated_database"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-only",
+        action="store_true",
+        help="run only the tests that use Django's database, each with the embedded broker",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--database-only"):
+        return
+    dropped = [item for item in items if not _concerns_database(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if _concerns_database(item)]
+
+
+def _concerns_database(item: pytest.Item) -> bool:
+    """Which broker runs makes no difference to the database, so one of them is enough."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    uses = item.get_closest_marker("django_db") is not None or fixtures & DATABASE_FIXTURES
+    call = getattr(item, "callspec", None)
+    return bool(uses) and (call is None or call.params.get("servers") != "apache")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Nothing left to run is no failure when `--database-only` took it away."""
+    nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    if nothing and session.config.getoption("--database-only"):
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @dataclass(frozen=True)
@@ -88,6 +127,10 @@ def store(servers: Servers) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def topic(servers: Servers) -> str:
+    return make_topic(servers)
+
+
+def make_topic(servers: Servers) -> str:
     """A new topic of two partitions, and its dead-letter topic."""
     name = f"pageviews-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
@@ -99,13 +142,32 @@ def topic(servers: Servers) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite database for processes that a test starts, migrated."""
-    path = tmp_path_factory.mktemp("database") / "db.sqlite3"
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """DATABASE_URL of a migrated database for processes that a test starts: one of its own
+    where the tests run with PostgreSQL, else SQLite."""
+    with _new_database(tmp_path_factory.mktemp("database")) as url:
+        run_command(url, "migrate", "-v0")
+        yield url
+
+
+def run_command(database_url: str, *arguments: str) -> None:
+    """A management command in a process of its own."""
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v0"],
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"},
+        [sys.executable, "manage.py", *arguments],
+        env={**os.environ, "DATABASE_URL": database_url},
         cwd=CACHE.parent,
         check=True,
     )
-    return path
+
+
+@contextmanager
+def _new_database(directory: Path) -> Iterator[str]:
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        yield f"sqlite:///{directory / 'db.sqlite3'}"
+        return
+    name = f"processes_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -38,7 +38,7 @@ def _check_database() -> None:
 
 
 def _check_redis() -> None:
-    with connect(settings.REDIS_URL) as client:
+    with connect(settings.REDIS_URL, _TIMEOUT_S) as client:
         client.ping()
 
 

@@ -196,6 +196,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Page view tracker",
     "DESCRIPTION": "Send page views, read their counts.",
     "VERSION": "1",
+    # JSON Schema as msgspec writes it, with null as a type, is valid from 3.1 on.
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

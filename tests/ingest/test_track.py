@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
+from ingest.client_address import read_networks
 from ingest.door import Door
 from ingest.models import Site
 from ingest.pageview import PageView, decode
+from ingest.rate_limit import TokenBuckets
 from processing.log import Log
 from tests.conftest import Servers
 
@@ -176,10 +178,19 @@ def test_it_lets_browsers_of_every_site_send(door: Door) -> None:
 def test_it_limits_requests_of_one_address(
     door: Door, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.rate_limit import TokenBuckets
-
     monkeypatch.setattr("ingest.views._buckets", TokenBuckets(1, 2, lambda: 0.0))
     answers = [post(EVENT) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert answers[2]["Retry-After"] == "1"
     assert answers[2].json()["error"]["reason"]
+
+
+@pytest.mark.parametrize(("trusted", "second"), [([], 429), (["127.0.0.1"], 202)])
+def test_it_tells_addresses_apart_by_what_trusted_proxies_say(
+    door: Door, monkeypatch: pytest.MonkeyPatch, trusted: list[str], second: int
+) -> None:
+    """Nobody else gets round the limit by writing X-Forwarded-For."""
+    monkeypatch.setattr("ingest.views._buckets", TokenBuckets(1, 1, lambda: 0.0))
+    monkeypatch.setattr("ingest.views._proxies", read_networks(trusted))
+    answers = [post(EVENT, headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(2)]
+    assert [answer.status_code for answer in answers] == [202, second]

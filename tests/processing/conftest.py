@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from tests.s3 import CREDENTIALS, S3Server
 
 
 @pytest.fixture
-def pipeline(
-    servers: Servers, store: "redis.Redis", topic: str, migrated_database: Path
-) -> Iterator[Pipeline]:
-    yield Pipeline(servers, topic, store, migrated_database)
+def pipeline(servers: Servers, store: "redis.Redis", topic: str) -> Iterator[Pipeline]:
+    yield Pipeline(servers, topic, store)
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +35,3 @@ def archive_url(
         monkeypatch.setenv(name, value)
     server: S3Server = request.getfixturevalue("s3")
     return server.new_bucket()
-
-
-@pytest.fixture
-def database(migrated_database: Path, tmp_path: Path) -> Path:
-    """A migrated database of this test alone, for processes that it starts."""
-    return Path(shutil.copy(migrated_database, tmp_path / "db.sqlite3"))

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -50,7 +49,6 @@ class Pipeline:
     servers: Servers
     topic: str
     client: "redis.Redis"
-    database: Path = Path("unused")
     shards: int = 1
     rules: dict[str, SiteRules] = field(default_factory=dict)
 
@@ -131,7 +129,7 @@ class Pipeline:
         )
 
     @contextmanager
-    def process(self, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def process(self, database_url: str, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
         """A `manage.py consume` of its own; killed at the end if it still runs."""
         environment = {
             **os.environ,
@@ -140,7 +138,7 @@ class Pipeline:
             "KAFKA_GROUP": self.topic,
             "KAFKA_SESSION_TIMEOUT_MS": "2000",
             "REDIS_URL": self.servers.redis_url,
-            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DATABASE_URL": database_url,
             **settings,
         }
         command = [sys.executable, "manage.py", "consume"]

@@ -102,14 +102,16 @@ def test_it_stops_when_everything_is_invalid(pipeline: Pipeline) -> None:
     assert pipeline.read() == 0
 
 
-def test_it_treats_a_topic_made_again_as_a_new_log(pipeline: Pipeline) -> None:
+def test_it_treats_a_topic_made_again_as_a_new_log(
+    pipeline: Pipeline, migrated_database: str
+) -> None:
     """In processes of their own: the Kafka client may crash when a topic's id changes."""
     pipeline.send(page_view() for _ in range(10))
-    with pipeline.process() as first:
+    with pipeline.process(migrated_database) as first:
         wait_for(lambda: pipeline.read() == 10, "the first log to be counted")
         pipeline.make_topic_again()
         assert first.wait(30) != 0
-    with pipeline.process():
+    with pipeline.process(migrated_database):
         Pipeline(pipeline.servers, pipeline.topic, pipeline.client).send(
             page_view() for _ in range(12)
         )
@@ -120,12 +122,14 @@ def test_it_treats_a_topic_made_again_as_a_new_log(pipeline: Pipeline) -> None:
     assert today(pipeline)["pageviews"] == 22
 
 
-def test_it_counts_each_event_once_when_it_is_killed(pipeline: Pipeline) -> None:
+def test_it_counts_each_event_once_when_it_is_killed(
+    pipeline: Pipeline, migrated_database: str
+) -> None:
     """SIGKILL again and again while it counts."""
     sent = 20_000
     pipeline.send(page_view(f"/{n % 50}", f"v{n % 500}") for n in range(sent))
     for _ in range(3):
-        with pipeline.process(CONSUMER_BATCH_EVENTS="200") as process:
+        with pipeline.process(migrated_database, CONSUMER_BATCH_EVENTS="200") as process:
             before = pipeline.read()
             wait_for(lambda: pipeline.read() > before, "progress")  # noqa: B023
             process.kill()

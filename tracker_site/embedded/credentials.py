@@ -26,7 +26,7 @@ def ensure_credentials(path: Path, url: str, site: str) -> Credentials:
 
     A file that is there stays as it is but for `url`: the password and the key in it are
     not changed, so that they keep working over restarts. Without the file the admin gets a
-    new password and there is a new key.
+    new password and every right, and there is a new key.
     """
     Site.objects.get_or_create(public_id=site)
     credentials = _read(path) or _issue(url, site)
@@ -40,15 +40,16 @@ def _read(path: Path) -> Credentials | None:
         credentials: Credentials = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    known = get_user_model().objects.filter(username=credentials.get("admin_user")).exists()
-    return credentials if known and set(credentials) == set(Credentials.__annotations__) else None
+    whole = isinstance(credentials, dict) and set(credentials) == set(Credentials.__annotations__)
+    users = get_user_model().objects
+    known = whole and users.filter(username=credentials["admin_user"]).exists()
+    return credentials if known else None
 
 
 def _issue(url: str, site: str) -> Credentials:
     password = secrets.token_urlsafe(12)
-    user, _ = get_user_model().objects.get_or_create(
-        username=ADMIN, defaults={"is_staff": True, "is_superuser": True}
-    )
+    rights = {"is_active": True, "is_staff": True, "is_superuser": True}
+    user, _ = get_user_model().objects.update_or_create(username=ADMIN, defaults=rights)
     user.set_password(password)
     user.save()
     _, key = ApiKey.issue("make up", all_sites=True)

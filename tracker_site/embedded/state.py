@@ -40,6 +40,12 @@ class StackState:
         self._lock = lock
         return True
 
+    def release(self) -> None:
+        """Let another stack have this directory; the end of the process does the same."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def running(self) -> bool:
         """Whether a live supervisor holds the lock."""
         if not self.lock_path.exists():

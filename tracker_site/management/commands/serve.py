@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Any
 
+import daphne.server
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
@@ -13,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from twisted.internet import defer
 
 from tracker_site.asgi import application
+from tracker_site.http_request import HttpFactory
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 10.0
@@ -22,11 +24,19 @@ _SERVICE_RESTART = 1012
 class DrainingServer(Server):  # type: ignore[misc]  # Daphne has no types
     """Daphne, but on its way out it answers what it was asked before."""
 
+    draining = False
+
+    def listen_success(self, port: Any) -> Any:
+        """Hands the port on, which Daphne forgets, so that it can be closed."""
+        super().listen_success(port)
+        return port
+
     def kill_all_applications(self) -> Any:
         """Twisted waits for this before it stops: first nothing new, then what is under way."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._drain()))
 
     async def _drain(self) -> None:
+        self.draining = True
         for listening in self.listeners:
             listening.addCallback(lambda port: port.stopListening())
         for protocol in list(self.connections):
@@ -44,8 +54,13 @@ class DrainingServer(Server):  # type: ignore[misc]  # Daphne has no types
             for protocol, details in self.connections.items()
             if isinstance(protocol, WebRequest)
             and "disconnected" not in details
-            and not details["application_instance"].done()
+            and not _is_done(details.get("application_instance"))
         )
+
+
+def _is_done(application: "asyncio.Future[None] | None") -> bool:
+    """A request without an application is still being read."""
+    return application is not None and application.done()
 
 
 class Command(BaseCommand):
@@ -58,5 +73,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         endpoints = build_endpoint_description_strings(host=options["host"], port=options["port"])
         logger.info("Serving on %s:%d", options["host"], options["port"])
+        daphne.server.HTTPFactory = HttpFactory  # Daphne has no other place to say so.
         DrainingServer(application, endpoints=endpoints, server_name="").run()
         logger.info("The web process stopped cleanly.")

@@ -1,0 +1,267 @@
+"""Sites and API keys in Django admin."""
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from dashboard.models import ApiKey
+from dashboard.snippet import snippet_of
+from ingest.models import Site
+from processing.stats import now_ms
+from tests.dashboard.counting import CountedStore
+from tracker_site.embedded.servers import Valkey
+
+SITES = "/admin/ingest/site/"
+KEYS = "/admin/dashboard/apikey/"
+NEW_SITE = {
+    "public_id": "shop.example",
+    "name": "Shop",
+    "active": "on",
+    "time_zone": "Europe/Berlin",
+    "allowed_hostnames": "shop.example\n*.shop.example",
+    "retention_days": "",
+}
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def page(client: Client, path: str, **query: Any) -> str:
+    response = client.get(path, query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def cells(html: str, column: str) -> list[str]:
+    """A column of a change list, top to bottom, as text."""
+    found = re.findall(rf'<t[dh] class="field-{column}[^"]*">(.*?)</t[dh]>', html, re.DOTALL)
+    return [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in found]
+
+
+def submit(client: Client, path: str, data: dict[str, Any]) -> str:
+    """Send a form; the page that comes in the end."""
+    response = client.post(path, data, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def act(client: Client, path: str, action: str, *objects: Any) -> str:
+    chosen = [str(found.pk) for found in objects]
+    return submit(client, path, {"action": action, "_selected_action": chosen})
+
+
+# --- Sites -----------------------------------------------------------------------------
+
+
+def test_it_shows_what_arrives_from_each_site(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    silent = Site.objects.create(public_id="silent.example")
+    an_hour_ago = now_ms() - 3_660_000
+    counted.count(*(counted.view(site, visitor=f"v{n % 3}") for n in range(1_200)))
+    counted.count(counted.view(silent, received=an_hour_ago, ts=an_hour_ago - 86_400_000))
+    html = page(admin, SITES)
+    assert cells(html, "public_id") == ["example.com", "silent.example"]
+    assert cells(html, "views_today") == ["1,200", "0"]
+    assert cells(html, "people_now") == ["3", "0"]
+    assert [last.replace("\xa0", " ") for last in cells(html, "last_event")] == [
+        "just now",
+        "1 hour, 1 minute ago",
+    ]
+    assert 'href="/sites/example.com/"' in html
+
+
+def test_it_reads_the_counts_of_all_sites_at_once(
+    counted: CountedStore, admin: Client, django_assert_max_num_queries: Any
+) -> None:
+    Site.objects.bulk_create(Site(public_id=f"{n}.example") for n in range(50))
+    before = counted.client.info("commandstats").get("cmdstat_zcount", {"calls": 0})["calls"]
+    with django_assert_max_num_queries(8):
+        assert len(cells(page(admin, SITES), "people_now")) == 50
+    after = counted.client.info("commandstats")["cmdstat_zcount"]["calls"]
+    assert after - before == 50
+
+
+def test_it_works_while_the_live_store_is_away(
+    mortal_store: Valkey, site: Site, admin: Client
+) -> None:
+    assert cells(page(admin, SITES), "views_today") == ["0"]
+    mortal_store.stop()
+    html = page(admin, SITES)
+    assert cells(html, "views_today") == cells(html, "people_now") == ["—"]
+    assert cells(html, "last_event") == ["—"]
+    submit(admin, f"{SITES}{site.pk}/change/", NEW_SITE | {"name": "Renamed"})
+    site.refresh_from_db()
+    assert site.name == "Renamed"
+
+
+def test_it_finds_and_filters_sites(counted: CountedStore, site: Site, admin: Client) -> None:
+    Site.objects.create(public_id="shop.example", active=False, allowed_hostnames="a.shop.test")
+    assert cells(page(admin, SITES, q="shop.test"), "public_id") == ["shop.example"]
+    assert cells(page(admin, SITES, q="Example"), "public_id") == ["example.com", "shop.example"]
+    assert cells(page(admin, SITES, q="nowhere"), "public_id") == []
+    assert cells(page(admin, SITES, active__exact=0), "public_id") == ["shop.example"]
+    assert cells(page(admin, SITES, active__exact=1), "public_id") == ["example.com"]
+
+
+def test_it_activates_and_deactivates_sites(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    other = Site.objects.create(public_id="other.example")
+    assert "2 sites refuse new events" in act(admin, SITES, "deactivate", site, other)
+    assert not Site.objects.filter(active=True).exists()
+    assert "1 sites accept events" in act(admin, SITES, "activate", site)
+    assert list(Site.objects.filter(active=True)) == [site]
+
+
+def test_it_adds_a_site_and_then_shows_its_snippet(
+    counted: CountedStore, admin: Client, settings: Any
+) -> None:
+    settings.PUBLIC_URL = "https://tracker.example"
+    assert "</textarea>" not in page(admin, f"{SITES}add/").split('id="id_retention_days"')[1]
+    html = submit(admin, f"{SITES}add/", NEW_SITE | {"_continue": ""})
+    site = Site.objects.get(public_id="shop.example")
+    assert (site.time_zone, site.retention_days) == ("Europe/Berlin", None)
+    snippet, curl = re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", html, re.DOTALL)
+    assert unescape(snippet) == snippet_of(site)
+    assert 'fetch("https://tracker.example/api/v1/track"' in snippet_of(site).replace("\\/", "/")
+    assert 'site: "shop.example"' in snippet_of(site)
+    assert "https://tracker.example/api/v1/track" in curl and "shop.example" in curl
+
+
+def test_it_never_changes_a_sites_id(counted: CountedStore, site: Site, admin: Client) -> None:
+    path = f"{SITES}{site.pk}/change/"
+    assert 'name="public_id"' not in page(admin, path)
+    submit(admin, path, NEW_SITE | {"public_id": "other.example", "name": "Shop"})
+    site.refresh_from_db()
+    assert (site.public_id, site.name) == ("example.com", "Shop")
+
+
+@pytest.mark.parametrize("name", ['A "quoted" name', "it's </textarea><script>alert(1)</script>"])
+def test_it_escapes_names(counted: CountedStore, site: Site, admin: Client, name: str) -> None:
+    Site.objects.update(name=name)
+    for path in (SITES, f"{SITES}{site.pk}/change/", f"{SITES}{site.pk}/delete/"):
+        html = page(admin, path)
+        assert "<script>alert" not in html
+    assert cells(page(admin, SITES), "name") == [name]
+
+
+@pytest.mark.parametrize("text", ['"</script><b>', "a\\\"b'c", "\u2028"])
+def test_it_escapes_whatever_the_snippet_holds(settings: Any, text: str) -> None:
+    """Site ids can't hold this; a wrong PUBLIC_URL can, and a rule may be loosened."""
+    settings.PUBLIC_URL = f"https://tracker.example/{text}"
+    snippet = snippet_of(Site(public_id=text))
+    script = snippet.removeprefix("<script>").removesuffix("</script>")
+    assert "<" not in script and text not in script
+    # A JavaScript string's escapes are JSON's.
+    (site,) = re.findall(r"site: (\".*\")", script)
+    (url,) = re.findall(r"fetch\((\".*\"), \{", script)
+    assert json.loads(site) == text
+    assert json.loads(url) == f"https://tracker.example/{text}/api/v1/track"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"public_id": ""}, "required"),
+        ({"public_id": "Shop.example"}, "lower-case letters"),
+        ({"public_id": 'a"b'}, "lower-case letters"),
+        ({"public_id": "shop.example\n"}, None),
+        ({"public_id": "example.com"}, "already exists"),
+        ({"time_zone": "Europe/Nowhere"}, "Europe/Nowhere is not one of the available choices"),
+        ({"allowed_hostnames": "https://shop.example"}, "without scheme, port or path"),
+        ({"allowed_hostnames": "ok.example\nshop.example/path"}, "without scheme"),
+        ({"allowed_hostnames": "Shop.example"}, "lower case"),
+        ({"allowed_hostnames": "*.*.example"}, "lower case"),
+        ({"retention_days": "0"}, "greater than or equal to 1"),
+        ({"retention_days": "-1"}, "greater than or equal to"),
+    ],
+)
+def test_it_checks_what_is_written(
+    counted: CountedStore,
+    site: Site,
+    admin: Client,
+    change: dict[str, str],
+    complaint: str | None,
+) -> None:
+    html = submit(admin, f"{SITES}add/", NEW_SITE | change)
+    if complaint is None:
+        assert Site.objects.filter(public_id="shop.example").exists()
+        return
+    errors = " ".join(re.findall(r'<ul class="errorlist".*?</ul>', html, re.DOTALL))
+    assert complaint in errors
+    assert not Site.objects.exclude(pk=site.pk).exists()
+
+
+# --- API keys --------------------------------------------------------------------------
+
+
+def issue(client: Client, **fields: Any) -> tuple[ApiKey, str]:
+    """Make a key in the admin; its text is read off the page that comes then."""
+    html = submit(client, f"{KEYS}add/", {"name": "Grafana"} | fields)
+    (text,) = re.findall(r"<code>(pvt_[^<]+)</code>", html)
+    return ApiKey.objects.get(), text
+
+
+def read_status(text: str, site: str = "example.com") -> int:
+    client = Client(headers={"Authorization": f"Bearer {text}"})
+    return client.get(f"/api/v1/stats/{site}/totals").status_code
+
+
+def test_it_shows_a_keys_text_once_and_stores_its_hash(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    key, text = issue(admin, all_sites="on")
+    assert read_status(text) == 200
+    secret = text.split("_", 2)[2]
+    for path in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/"):
+        assert secret not in page(admin, path)
+    stored = " ".join(str(value) for value in ApiKey.objects.values_list().get())
+    assert secret not in stored
+    assert key.prefix in page(admin, KEYS)
+
+
+def test_it_limits_a_key_to_the_sites_chosen(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    other = Site.objects.create(public_id="other.example")
+    key, text = issue(admin, sites=[str(site.pk)])
+    assert (key.all_sites, list(key.sites.all())) == (False, [site])
+    assert (read_status(text), read_status(text, "other.example")) == (200, 403)
+    submit(admin, f"{KEYS}{key.pk}/change/", {"name": "Grafana", "sites": [str(other.pk)]})
+    assert (read_status(text), read_status(text, "other.example")) == (403, 200)
+
+
+def test_it_revokes_keys(counted: CountedStore, site: Site, admin: Client) -> None:
+    key, text = issue(admin, all_sites="on")
+    assert "1 keys are revoked" in act(admin, KEYS, "revoke", key)
+    assert read_status(text) == 401
+    key.refresh_from_db()
+    first = key.revoked_at
+    assert "0 keys are revoked" in act(admin, KEYS, "revoke", key)
+    key.refresh_from_db()
+    assert key.revoked_at == first
+
+
+def test_it_never_deletes_keys(counted: CountedStore, site: Site, admin: Client) -> None:
+    key, _ = issue(admin, sites=[str(site.pk)])
+    assert admin.post(f"{KEYS}{key.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert "delete_selected" not in page(admin, KEYS)
+    assert ApiKey.objects.filter(pk=key.pk).exists()
+
+
+@pytest.mark.parametrize("path", [SITES, KEYS, f"{SITES}add/", f"{KEYS}add/"])
+def test_it_wants_a_login(db: None, path: str) -> None:
+    assert Client().get(path).status_code == 302
+    client = Client()
+    client.force_login(User.objects.create_user("ann", is_staff=True))
+    assert client.get(path).status_code == 403

@@ -1,0 +1,175 @@
+"""What the live page reads: minutes, the last minute, pages, who is here."""
+
+from typing import Any
+
+import pytest
+
+from ingest.models import Site
+from ingest.pageview import PageView
+from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.calendar import day_start, today
+from processing.counters import APPLIED, Counters, Range, connect
+from processing.duplicates import DuplicateWindows
+from processing.stats import Stats, now_ms
+from tests.conftest import Servers
+
+SITE = Site(public_id="example.com", name="Example", time_zone="Pacific/Auckland")
+WINDOWS = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
+
+
+class Live:
+    """A store into which events are counted as they arrive, at a time that tests choose.
+
+    The time lies in this very minute, because Redis itself lets keys expire.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.stats = Stats(client, 1, "topic")
+        self.minute = now_ms() // 60_000
+        self._offset = 0
+
+    def at(self, second: float, minute: int = 0) -> int:
+        """Unix ms of a second of this minute, or of one so many minutes from it."""
+        return (self.minute + minute) * 60_000 + round(second * 1000)
+
+    def arrive(self, received: int, path: str = "/", visitor: str = "v1", **fields: Any) -> None:
+        event = PageView(
+            **{
+                "id": "x",
+                "site": SITE.public_id,
+                "path": path,
+                "visitor": visitor,
+                "ts": received,
+                "received": received,
+                **fields,
+            }
+        )
+        aggregator = Aggregator(
+            0, 1, lambda _: SiteRules(SITE.time_zone), Retention(172_800, 7_776_000), WINDOWS
+        )
+        deltas = aggregator.aggregate([event], {}, received // 1000)
+        offsets = Range("log", 0, self._offset, self._offset + 1)
+        assert Counters(self.client, 1).apply(0, offsets, deltas).result == APPLIED
+        self._offset += 1
+
+    def state(self, now: int) -> dict[str, Any]:
+        return self.stats.live(SITE, now)
+
+
+@pytest.fixture
+def live(embedded_servers: Servers) -> Any:
+    with connect(embedded_servers.redis_url) as client:
+        client.flushall()
+        yield Live(client)
+
+
+def test_it_shows_the_last_thirty_minutes_by_arrival(live: Live) -> None:
+    for minute in (-31, -30, -29, -1, 0):
+        live.arrive(live.at(59, minute))
+    live.arrive(live.at(0), ts=live.at(0) - 30 * 86_400_000)
+    state = live.state(live.at(59.9))
+    assert [minute for minute, _ in state["minutes"]] == list(
+        range(live.minute - 29, live.minute + 1)
+    )
+    counted = {minute - live.minute: views for minute, views in state["minutes"] if views}
+    assert counted == {-29: 1, -1: 1, 0: 2}
+    assert state["pages"] == [{"path": "/", "views": 4, "visitors_now": 1}]
+
+
+@pytest.mark.parametrize(
+    ("arrived", "now", "views"),
+    [
+        ((10, 0), (10, 0), 1),
+        ((10, -1), (9.9, 0), 1),
+        ((10, -1), (10, 0), 0),
+        ((59, -1), (0, 0), 1),
+        ((0, -1), (0, 0), 0),
+        ((0, -1), (59, -1), 1),
+        ((0, 0), (59.9, 0), 1),
+        ((59, -2), (0, 0), 0),
+    ],
+)
+def test_it_counts_the_last_sixty_seconds(
+    live: Live, arrived: tuple[float, int], now: tuple[float, int], views: int
+) -> None:
+    live.arrive(live.at(*arrived))
+    assert live.state(live.at(*now))["views_last_minute"] == views
+
+
+def test_it_counts_today_in_the_sites_time_zone(live: Live) -> None:
+    now = live.at(30)
+    start = day_start(today(SITE.time_zone, now), SITE.time_zone) * 1000
+    live.arrive(now, visitor="a", ts=start)
+    live.arrive(now, visitor="b", ts=start - 1)
+    live.arrive(now, visitor="a", ts=now)
+    state = live.state(now)
+    assert (state["views_today"], state["visitors_today"]) == (2, 1)
+    assert state["visitors_now"] == 2
+
+
+def test_it_ranks_pages_and_tells_who_is_on_them(live: Live) -> None:
+    now = live.at(30)
+    for path, visitor in [("/b", "v1"), ("/a", "v2"), ("/b", "v3"), ("/a", "v1"), ("/c", "v4")]:
+        live.arrive(now, path, visitor)
+    assert live.state(now)["pages"] == [
+        {"path": "/a", "views": 2, "visitors_now": 2},
+        {"path": "/b", "views": 2, "visitors_now": 1},
+        {"path": "/c", "views": 1, "visitors_now": 1},
+    ]
+
+
+def test_it_shows_fifty_pages_at_most(live: Live) -> None:
+    for n in range(55):
+        live.arrive(live.at(0), f"/{n:02d}")
+    paths = [page["path"] for page in live.state(live.at(1))["pages"]]
+    assert paths == [f"/{n:02d}" for n in range(50)]
+
+
+def test_it_counts_custom_events_as_presence_but_not_as_views(live: Live) -> None:
+    live.arrive(live.at(0), "/signup", name="signup")
+    state = live.state(live.at(1))
+    assert (state["views_last_minute"], state["views_today"], state["pages"]) == (0, 0, [])
+    assert (state["visitors_now"], state["visitors_today"]) == (1, 1)
+
+
+def test_it_forgets_who_was_silent_for_five_minutes(live: Live) -> None:
+    live.arrive(live.at(0, -5), "/a", "old")
+    live.arrive(live.at(0, -4), "/b", "new")
+    assert live.stats.now(SITE, live.at(0))["visitors"] == 2
+    assert live.stats.now(SITE, live.at(0) + 1) == {
+        "visitors": 1,
+        "pages": [{"path": "/b", "visitors": 1}],
+    }
+    assert live.stats.now(SITE, live.at(1, 1))["visitors"] == 0
+
+
+def test_it_drops_the_silent_from_the_store(live: Live) -> None:
+    live.arrive(live.at(0, -11), visitor="long ago")
+    live.arrive(live.at(0), visitor="now")
+    assert live.client.zrange("{s00}:example.com:now", 0, -1) == [b"now"]
+    assert live.client.hkeys("{s00}:example.com:now:pages") == [b"now"]
+    for key in ("{s00}:example.com:now", "{s00}:example.com:now:pages"):
+        assert 590 <= live.client.ttl(key) <= 600
+
+
+def test_it_shows_the_page_a_visitor_came_to_last(live: Live) -> None:
+    live.arrive(live.at(20), "/second")
+    live.arrive(live.at(10), "/first")
+    assert live.stats.now(SITE, live.at(21))["pages"] == [{"path": "/second", "visitors": 1}]
+
+
+def test_it_tells_that_counts_changed(live: Live) -> None:
+    other = Site(public_id="other.example")
+    before = live.stats.revision([SITE, other])
+    live.arrive(live.at(0))
+    after = live.stats.revision([SITE, other])
+    assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_it_shows_zeros_for_a_silent_site(live: Live) -> None:
+    state = live.state(live.at(0))
+    assert state["name"] == "Example" and state["time_zone"] == "Pacific/Auckland"
+    assert (state["visitors_now"], state["views_last_minute"], state["views_today"]) == (0, 0, 0)
+    assert [views for _, views in state["minutes"]] == [0] * 30
+    assert state["pages"] == [] and state["as_of"]["state"] == "unknown"

@@ -1,0 +1,72 @@
+"""Daphne's HTTP request, with what Daphne leaves out: it reads a whole body, however large,
+before the application sees anything of it, and it never closes a connection."""
+
+import asyncio
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+
+from ingest.body_limit import refusal
+
+# For so long a refused body is still read and thrown away: closed at once, the connection
+# would be reset, and the sender would see that instead of the answer.
+_LINGER_SECONDS = 2.0
+
+
+class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
+    """Answers 413 as soon as a body is known to be too large; `Connection: close` is heeded,
+    and said to everybody once the server is draining."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read = 0
+        self._refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(0 if self._is_too_large(length or 0) else length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._read += len(data)
+        if not self._is_too_large(self._read):
+            super().handleContentChunk(data)
+
+    def process(self) -> Any:
+        """The body is complete."""
+        if self._refused:
+            return self.channel.loseConnection()
+        if self.requestHeaders.hasHeader(b"transfer-encoding"):
+            # Django REST framework takes a body without a length for none at all.
+            self.requestHeaders.removeHeader(b"transfer-encoding")
+            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self._read])
+        return super().process()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start" and self.channel is not None:
+            close = (b"connection", b"close")
+            if self.server.draining and close not in message.get("headers", []):
+                message = {**message, "headers": [*message.get("headers", []), close]}
+            if close in message.get("headers", []):
+                self.channel.persistent = False
+        super().handle_reply(message)
+
+    def _is_too_large(self, length: int) -> bool:
+        if length > settings.MAX_BODY_BYTES and not self._refused:
+            self._refused = True
+            self._refuse()
+        return self._refused
+
+    def _refuse(self) -> None:
+        headers, body = refusal(settings.MAX_BODY_BYTES)
+        lines = [b"HTTP/1.1 413 Content Too Large", *(b"%s: %s" % header for header in headers)]
+        self.channel.transport.write(b"\r\n".join([*lines, b"", body]))
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.channel.loseConnection)
+
+
+class HttpFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
+    """Makes connections whose requests are these."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = HttpRequest
+        return protocol
