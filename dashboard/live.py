@@ -111,6 +111,8 @@ class LiveFeed:
         self._sites_read_at = float("-inf")
         self._boards: dict[str, Board] = {}
         self._reading: asyncio.Task[None] | None = None
+        # Whether the log already says so.
+        self._store_away = False
 
     @contextmanager
     def board(self, site: str) -> Iterator[Board]:
@@ -158,9 +160,13 @@ class LiveFeed:
         }
         known = [(board, sites[board.site]) for board in boards if board.site in sites]
         try:
-            return found | self._read_states(known)
+            found |= self._read_states(known)
+            self._store_away = False
+            return found
         except redis.RedisError as error:
-            logger.warning("The live store does not answer: %s", error)
+            if not self._store_away:
+                logger.warning("The live store does not answer: %s", error)
+            self._store_away = True
             return found | {board.site: _unavailable(board.state, site) for board, site in known}
 
     def _watched_sites(self, names: set[str]) -> dict[str, Site]:
