@@ -83,7 +83,7 @@ class SegmentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _hand_out(pks: list[int]) -> None:
-    """Raises kombu's `OperationalError` at once when the broker is away."""
+    """Raises kombu's `OperationalError` within seconds when the broker is away."""
     for pk in pks:
         write_segment.apply_async([pk], expires=AGAIN_AFTER_S, retry=False)
         again_at = timezone.now() + timedelta(seconds=AGAIN_AFTER_S)

@@ -78,6 +78,7 @@ class Archive:
             logger.warning("Segment %d (%s) failed: %s", segment.pk, segment, trouble)
             self._fail(segment, str(trouble))
         except Exception as error:
+            # Whatever it is, the other segments must not wait for it.
             logger.exception("Segment %d (%s) failed unexpectedly.", segment.pk, segment)
             self._fail(segment, repr(error))
         segment.refresh_from_db()

@@ -35,11 +35,13 @@ def page_view(path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
     return PageView(path=path, visitor=visitor, **(values | fields))
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, seconds: float = 30.0, every: float = 0.02
+) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @dataclass

@@ -1,6 +1,10 @@
 """Segments from real brokers into a folder and a real S3 server, and back."""
 
+import errno
+import gc
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +24,7 @@ from processing.log import Log, LogUnavailable
 from processing.models import Segment
 from processing.object_store import ArchiveUrlError, ObjectStore
 from tests.processing.pipeline import Pipeline, page_view
-from tests.s3 import CREDENTIALS, S3Server
+from tests.s3 import CREDENTIALS, S3Server, cut_after
 
 pytestmark = pytest.mark.django_db
 embedded = pytest.mark.parametrize("servers", ["embedded"], indirect=True)
@@ -287,16 +291,35 @@ def test_it_tries_again_when_the_folder_can_be_written(
     assert (segment.state, segment.attempts) == ("written", 1)
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(
+def test_an_upload_to_s3_that_breaks_off_leaves_nothing(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut in the second of three parts; at that time the first one is stored."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    url = s3.new_bucket()
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(25_000_000))
+    with cut_after(s3.port, 15_000_000) as port, pytest.raises(OSError):
+        ObjectStore(url.replace(f":{s3.port}", f":{port}")).put(source, "pageviews/object")
+    gc.collect()
+    assert objects(url) == {}
+    assert ObjectStore(url).put(source, "pageviews/object") == 25_000_000
+    assert objects(url) == {"pageviews/object": 25_000_000}
+
+
+@folder
+def test_a_copy_into_a_folder_that_breaks_off_leaves_nothing(
     archive_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ObjectStore(archive_url)
-    source = tmp_path / "source"
-    source.mkdir()
-    with pytest.raises(OSError):
-        store.put(source, "pageviews/object.parquet")
+    def break_off(_: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", break_off)
+    with pytest.raises(OSError, match="No space left"):
+        ObjectStore(archive_url).put(tmp_path / "source", "pageviews/object")
     assert objects(archive_url) == {}
-    assert store.size("pageviews/object.parquet") is None
 
 
 @embedded
