@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 import redis
-from django.db import DatabaseError, close_old_connections
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from dashboard.api import stats
 from dashboard.assets import page_version
@@ -139,7 +140,7 @@ class LiveFeed:
 
     async def _read(self) -> None:
         boards = list(self._boards.values())
-        found = await asyncio.to_thread(self._find, boards)
+        found = await database_sync_to_async(self._find, thread_sensitive=False)(boards)
         for board in boards:
             state = found.get(board.site, board.state)
             if state is None:
@@ -173,7 +174,6 @@ class LiveFeed:
         """The sites of these names that there are, at most a second old."""
         now = time.monotonic()
         if now - self._sites_read_at >= READ_AT_LEAST_EVERY_S or not names <= self._sites.keys():
-            close_old_connections()
             self._sites = Site.objects.in_bulk(list(names), field_name="public_id")
             self._sites_read_at = now
         return self._sites

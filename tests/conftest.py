@@ -2,6 +2,7 @@
 prefix and a bucket of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic
+from django.db import connections
 
 from tracker_site.embedded.servers import (
     ApacheKafka,
@@ -62,6 +64,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
     if nothing and session.config.getoption("--database-only"):
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """No connection outlives its request, else PostgreSQL can't drop the tests' database."""
+    for connection in connections.all():
+        connection.settings_dict["CONN_MAX_AGE"] = 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,17 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         yield url
 
 
+@pytest.fixture
+def database(migrated_database: str, tmp_path: Path) -> Iterator[str]:
+    """The same, of one test alone."""
+    if migrated_database.startswith("sqlite"):
+        source = migrated_database.removeprefix("sqlite:///")
+        yield f"sqlite:///{shutil.copy(source, tmp_path / 'db.sqlite3')}"
+        return
+    with _new_database(tmp_path, template=urlsplit(migrated_database).path[1:]) as url:
+        yield url
+
+
 def run_command(database_url: str, *arguments: str) -> None:
     """A management command in a process of its own."""
     subprocess.run(
@@ -161,13 +181,13 @@ def run_command(database_url: str, *arguments: str) -> None:
 
 
 @contextmanager
-def _new_database(directory: Path) -> Iterator[str]:
+def _new_database(directory: Path, template: str = "template1") -> Iterator[str]:
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         yield f"sqlite:///{directory / 'db.sqlite3'}"
         return
     name = f"processes_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         yield urlsplit(url)._replace(path=f"/{name}").geturl()
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 from celery import Celery
@@ -22,10 +24,15 @@ embedded = pytest.mark.parametrize("servers", ["embedded"], indirect=True)
 folder = pytest.mark.parametrize("archive_url", ["folder"], indirect=True)
 
 
+_SEGMENTS = """
+    SELECT partition, start, "end", state FROM processing_segment ORDER BY partition, start
+"""
+
+
 class Deployment:
     """One topic, database and archive, and the processes that a test starts with them."""
 
-    def __init__(self, pipeline: Pipeline, database: Path, archive_url: str) -> None:
+    def __init__(self, pipeline: Pipeline, database: str, archive_url: str) -> None:
         self._database = database
         self._redis_url = pipeline.servers.redis_url
         self.environment = {
@@ -33,7 +40,7 @@ class Deployment:
             "KAFKA_BOOTSTRAP_SERVERS": pipeline.servers.bootstrap_servers,
             "KAFKA_TOPIC": pipeline.topic,
             "REDIS_URL": self._redis_url,
-            "DATABASE_URL": f"sqlite:///{database}",
+            "DATABASE_URL": database,
             "ARCHIVE_URL": archive_url,
             "ARCHIVE_SEGMENT_EVENTS": "10",
             "LOG_FORMAT": "text",
@@ -70,14 +77,17 @@ class Deployment:
         )
 
     def segments(self) -> list[tuple[int, int, int, str]]:
-        with closing(sqlite3.connect(self._database, timeout=20)) as connection:
-            return connection.execute(
-                "SELECT partition, start, end, state FROM processing_segment "
-                "ORDER BY partition, start"
-            ).fetchall()
+        with closing(_connect(self._database)) as connection:
+            return [tuple(row) for row in connection.execute(_SEGMENTS).fetchall()]
 
     def states(self) -> list[str]:
         return [state for *_, state in self.segments()]
+
+
+def _connect(database: str) -> Any:
+    if database.startswith("sqlite"):
+        return sqlite3.connect(database.removeprefix("sqlite:///"), timeout=20)
+    return psycopg.connect(database)
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
@@ -88,7 +98,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.fixture
-def deployment(pipeline: Pipeline, database: Path, archive_url: str) -> Deployment:
+def deployment(pipeline: Pipeline, database: str, archive_url: str) -> Deployment:
     return Deployment(pipeline, database, archive_url)
 
 
