@@ -1,16 +1,20 @@
 """The cutting alone, and planners against each other."""
 
 import logging
+import uuid
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processing import archive_plan
 from processing.archive_plan import EXPIRED, OffsetRange, cut, plan
+from processing.log import Log
 from processing.models import Segment
+from tests.conftest import Servers
 from tests.processing.pipeline import Pipeline, page_view
 
 embedded = pytest.mark.parametrize("servers", ["embedded"], indirect=True)
@@ -87,6 +91,15 @@ def test_it_says_that_a_log_is_shorter_than_planned(
     )
     assert plan(pipeline.log, 7, timezone.now()) == []
     assert "ends at offset 0, but is planned up to 10" in caplog.text
+
+
+@pytest.mark.parametrize("servers", ["apache"], indirect=True)
+def test_it_waits_for_the_leaders_of_a_topic_just_made(servers: Servers) -> None:
+    admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
+    for _ in range(40):
+        name = f"pageviews-{uuid.uuid4().hex[:8]}"
+        admin.create_topics([NewTopic(name, 2, 1)])[name].result(20)
+        assert Log(servers.bootstrap_servers, name).starts(2) == {0: 0, 1: 0}
 
 
 @pytest.mark.django_db
