@@ -1,4 +1,4 @@
-"""Django admin for sites and API keys.
+"""Django admin for sites and API keys; segments have a module of their own.
 
 Sites are shown here, not in `ingest`, because the list shows counts, and imports go
 dashboard → processing → ingest.
@@ -8,24 +8,24 @@ import zoneinfo
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 
-from dashboard.api import stats
 from dashboard.models import ApiKey
+from dashboard.segment_admin import SegmentAdmin  # noqa: F401  registers it
+from dashboard.snippet import request_of, snippet_of
+from dashboard.summaries import ago, read_summaries
 from ingest.models import Site
-from processing.stats import now_ms
 
 _UNKNOWN = "—"
+admin.site.site_header = admin.site.site_title = "Page view tracker"
+admin.site.index_title = "Administration"
 
 
 class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at run time
@@ -99,13 +99,13 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         last = self._summary(site).get("last_received")
         if last is None:
             return _UNKNOWN
-        return f"{timesince(datetime.fromtimestamp(last / 1000, UTC))} ago"
+        return ago(datetime.fromtimestamp(last / 1000, UTC))
 
     @admin.display(description="live page")
     def live_page(self, site: Site) -> str:
         if site.pk is None:
             return _UNKNOWN
-        return format_html('<a href="{}">Watch</a>', f"/sites/{site.public_id}/")
+        return format_html('<a href="{}">Watch</a>', reverse("live", args=[site.public_id]))
 
     @admin.display(description="snippet")
     def snippet(self, site: Site) -> SafeString:
@@ -114,10 +114,7 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="or by hand")
     def request_line(self, site: Site) -> SafeString:
-        return _copyable(
-            f'curl -X POST {settings.PUBLIC_URL}/api/v1/track -H "Content-Type: application/json" '
-            f'-d \'{{"site": "{site.public_id}", "page_url": "/hello"}}\''
-        )
+        return _copyable(request_of(site))
 
     @admin.action(description="Activate: accept events of the selected sites")
     def activate(self, request: HttpRequest, sites: QuerySet[Site]) -> None:
@@ -139,7 +136,7 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _summary(self, site: Site) -> dict[str, int | None]:
         if self._summaries is None:
-            self._summaries = _read_summaries()
+            self._summaries = read_summaries(list(Site.objects.all()))
         return self._summaries.get(site.public_id, {})
 
 
@@ -179,19 +176,5 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self.message_user(request, f"{revoked} keys are revoked.", messages.WARNING)
 
 
-def snippet_of(site: Site) -> str:
-    """HTML that sends a page view of the page it is on."""
-    context = {"url": settings.PUBLIC_URL, "site": site.public_id}
-    return render_to_string("snippet.html", context).strip()
-
-
 def _copyable(text: str) -> SafeString:
     return format_html('<textarea readonly rows="8" cols="90">{}</textarea>', text)
-
-
-def _read_summaries() -> dict[str, dict[str, int | None]]:
-    """Empty while the live store is away: the admin works without it."""
-    try:
-        return stats().summaries(list(Site.objects.all()), now_ms())
-    except redis.RedisError:
-        return {}

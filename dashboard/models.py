@@ -27,6 +27,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
+        verbose_name = "API key"
         ordering = ["name"]
 
     def __str__(self) -> str:

@@ -1,3 +1,8 @@
 from typing import Any
 
-websocket_urlpatterns: list[Any] = []
+from django.urls import path
+
+from dashboard.consumers import LiveConsumer
+
+_live: Any = LiveConsumer.as_asgi()
+websocket_urlpatterns: list[Any] = [path("ws/live/<str:site>", _live)]

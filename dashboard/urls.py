@@ -1,3 +1,16 @@
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = [path("", include("dashboard.api_urls"))]
+from dashboard import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.sites, name="sites"),
+    path("sites/<str:site>/", views.live, name="live"),
+    path(
+        "login",
+        LoginView.as_view(template_name="login.html", redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("logout", LogoutView.as_view(), name="logout"),
+    path("", include("dashboard.api_urls")),
+]

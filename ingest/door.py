@@ -3,6 +3,7 @@
 A door brings the body and the sender and gets a status and a JSON answer.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,8 @@ from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
 from ingest.track_request import read_batch, read_event
 from ingest.visitor import VisitorHash
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2
 _WAITING_REQUESTS = 512
@@ -47,7 +50,9 @@ class Door:
             (receipt,) = self.producer.send([_message(page_view)])
         except Refusal as refusal:
             return Answer(refusal.status, {"error": refusal.as_json()})
-        except (KafkaUnavailable, DatabaseError) as error:
+        except DatabaseError:
+            return _no_sites()
+        except KafkaUnavailable as error:
             return _unavailable(str(error))
         return Answer(202, _accepted(page_view, receipt))
 
@@ -57,8 +62,8 @@ class Door:
             results = [self._try(event, sender) for event in read_batch(body)]
         except Refusal as refusal:
             return Answer(refusal.status, {"error": refusal.as_json()})
-        except DatabaseError as error:
-            return _unavailable(str(error))
+        except DatabaseError:
+            return _no_sites()
         page_views = [result for result in results if isinstance(result, PageView)]
         try:
             receipts = self._send(page_views)
@@ -119,6 +124,12 @@ def _unavailable(reason: str, results: list[dict[str, Any]] | None = None) -> An
     if results is not None:
         body["results"] = results
     return Answer(503, body, RETRY_AFTER_SECONDS)
+
+
+def _no_sites() -> Answer:
+    # The database's own words name hosts and users: they are for the log.
+    logger.warning("The sites can't be read.", exc_info=True)
+    return _unavailable("The sites can't be read now")
 
 
 def _message(page_view: PageView) -> tuple[str, bytes]:

@@ -78,9 +78,12 @@ class Log:
     def read(self, partition: int, start: int, end: int) -> Iterator[Message]:
         """Every message of `partition` with `start` <= offset < `end`, in order.
 
-        Ends early where the log does. Raises `LogUnavailable` when the range is no longer,
-        or not yet, in the log.
+        Never less: raises `LogUnavailable`, perhaps after some messages, when a part of the
+        range has expired or is not in the log yet. Offsets that hold no message (left by
+        transactions or compaction) are passed over.
         """
+        if start >= end:
+            return
         consumer = self._consumer()
         try:
             consumer.assign([TopicPartition(self.topic, partition, start)])
@@ -91,8 +94,10 @@ class Log:
     def _read_range(self, consumer: Consumer, end: int) -> Iterator[Message]:
         deadline = time.monotonic() + self.timeout
         while True:
-            for message in consumer.consume(10_000, timeout=0.5):
+            # `consume` waits for all it was asked for or the timeout, even at the log's end.
+            for message in consumer.consume(10_000, timeout=0.1):
                 if _is_end(message):
+                    self._require_end(message, end)
                     return
                 offset = _offset(message)
                 if offset < end:
@@ -102,6 +107,15 @@ class Log:
                 deadline = time.monotonic() + self.timeout
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"no message of {self.topic!r} within {self.timeout:.0f} s")
+
+    def _require_end(self, message: Message, end: int) -> None:
+        """`message` tells the partition's end; it must not lie before `end`."""
+        log_end = message.offset() or 0
+        if log_end < end:
+            raise LogUnavailable(
+                f"partition {message.partition()} of {self.topic!r} ends at offset {log_end}, "
+                f"{end} was asked for: it was cut, or the broker is not up to date"
+            )
 
     def _read_to_ends(self, consumer: Consumer, partitions: int) -> dict[int, int]:
         ends: dict[int, int] = {}

@@ -18,6 +18,7 @@ from processing.counters import RedisClient, connect
 # A consumer reports at least once a second; after this silence its lag is unknown.
 _REPORT_VALID_MS = 5_000
 _LIVE_AGE_MS = 5_000
+_NOTHING_KNOWN = {"through": None, "age_seconds": None, "lag": None, "state": "unknown"}
 
 
 class Stats:
@@ -85,14 +86,14 @@ class Stats:
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hget(names.views(keys.DAY, day), keys.TOTAL)
         pipeline.pfcount(names.visitors(keys.DAY, day))
+        pipeline.hget(names.state, "last_received")
         for minute in minutes:
             pipeline.hgetall(names.live(minute))
-        views_today, visitors_today, *counts = pipeline.execute()
+        views_today, visitors_today, last_received, *counts = pipeline.execute()
         on_page = self._people(names, now_ms)
         return {
-            "site": site.public_id,
-            "name": str(site),
-            "time_zone": site.time_zone,
+            **_of_site(site),
+            "last_received": int(last_received) if last_received else None,
             "visitors_now": on_page.total(),
             "views_last_minute": _last_minute(counts[-2], counts[-1], second % 60),
             "views_today": int(views_today or 0),
@@ -135,13 +136,7 @@ class Stats:
         """How old and how complete the numbers are (SPEC.md §8)."""
         reports = list(self._reports(self._topic_id()).values())
         if not reports:
-            return {
-                "at": _iso(now_ms),
-                "through": None,
-                "age_seconds": None,
-                "lag": None,
-                "state": "unknown",
-            }
+            return {"at": _iso(now_ms), **_NOTHING_KNOWN}
         through = min(report["through"] for report in reports)
         fresh = all(now_ms - report["at"] <= _REPORT_VALID_MS for report in reports)
         age = max(0, now_ms - through)
@@ -223,6 +218,27 @@ class Stats:
 
     def _keys(self, site: Site) -> keys.SiteKeys:
         return keys.SiteKeys(site.public_id, self.shards)
+
+
+def empty_state(site: Site) -> dict[str, Any]:
+    """The `state` of the live page while nothing of it can be read."""
+    numbers = ("last_received", "visitors_now", "views_last_minute", "views_today")
+    return {
+        **_of_site(site),
+        **dict.fromkeys((*numbers, "visitors_today")),
+        "minutes": [],
+        "pages": [],
+        "as_of": {"at": None, **_NOTHING_KNOWN},
+    }
+
+
+def _of_site(site: Site) -> dict[str, Any]:
+    return {
+        "site": site.public_id,
+        "name": str(site),
+        "time_zone": site.time_zone,
+        "active": site.active,
+    }
 
 
 def now_ms() -> int:

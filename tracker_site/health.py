@@ -1,5 +1,6 @@
 """Probes: `/livez`, the process answers; `/readyz`, it can take page views and show counts."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ingest.door import process_door
 from ingest.producer import KafkaUnavailable
 from processing.counters import connect
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 1.0
 _KEPT_S = 1.0
@@ -60,9 +63,20 @@ class Health:
     def parts(self) -> dict[str, str]:
         with self._lock:
             if not self._parts or time.monotonic() - self._asked_at > _KEPT_S:
-                self._parts = {name: self._state(check) for name, check in self._checks.items()}
+                found = {name: self._state(check) for name, check in self._checks.items()}
+                self._tell(found)
+                self._parts = found
                 self._asked_at = time.monotonic()
             return dict(self._parts)
+
+    def _tell(self, found: dict[str, str]) -> None:
+        for name, state in found.items():
+            if state == self._parts.get(name, "ok"):
+                continue
+            if state == "ok":
+                logger.info("%s is ready again.", name)
+            else:
+                logger.warning("%s is not ready: %s", name, state)
 
     def _state(self, check: Callable[[], None]) -> str:
         try:

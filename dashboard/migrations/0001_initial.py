@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
+                "verbose_name": "API key",
             },
         ),
     ]

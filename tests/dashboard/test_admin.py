@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from dashboard.admin import snippet_of
 from dashboard.models import ApiKey
+from dashboard.snippet import snippet_of
 from ingest.models import Site
 from processing.stats import now_ms
 from tests.dashboard.counting import CountedStore
@@ -74,7 +74,7 @@ def test_it_shows_what_arrives_from_each_site(
     assert cells(html, "views_today") == ["1,200", "0"]
     assert cells(html, "people_now") == ["3", "0"]
     assert [last.replace("\xa0", " ") for last in cells(html, "last_event")] == [
-        "0 minutes ago",
+        "just now",
         "1 hour, 1 minute ago",
     ]
     assert 'href="/sites/example.com/"' in html

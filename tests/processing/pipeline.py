@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.models import Site
 from ingest.pageview import PageView, encode
@@ -34,11 +35,13 @@ def page_view(path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
     return PageView(path=path, visitor=visitor, **(values | fields))
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, seconds: float = 30.0, every: float = 0.02
+) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @dataclass
@@ -73,6 +76,27 @@ class Pipeline:
             )
         assert self._producer.flush(20) == 0
         assert errors == []
+
+    def expire(self, partition: int, before: int) -> None:
+        """Let the log begin at `before`, as its retention would (not in the embedded broker)."""
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
+        beginning = TopicPartition(self.topic, partition, before)
+        admin.delete_records([beginning])[beginning].result(20)
+        wait_for(lambda: self.log.starts(2)[partition] == before, "the log to begin later")
+
+    def make_topic_again(self) -> None:
+        """Delete the topic and make it anew: another log of the same name."""
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
+        admin.delete_topics([self.topic])[self.topic].result(20)
+
+        def made() -> bool:
+            try:
+                admin.create_topics([NewTopic(self.topic, 2, 1)])[self.topic].result(20)
+            except KafkaException:
+                return False
+            return True
+
+        wait_for(made, "the topic to be made again")
 
     def consumer(self, **options: Any) -> PageViewConsumer:
         defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}

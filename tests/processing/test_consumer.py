@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from processing.consumer import ConsumerStopped
 from processing.stats import now_ms
@@ -111,7 +109,7 @@ def test_it_treats_a_topic_made_again_as_a_new_log(
     pipeline.send(page_view() for _ in range(10))
     with pipeline.process(migrated_database) as first:
         wait_for(lambda: pipeline.read() == 10, "the first log to be counted")
-        _make_again(pipeline)
+        pipeline.make_topic_again()
         assert first.wait(30) != 0
     with pipeline.process(migrated_database):
         Pipeline(pipeline.servers, pipeline.topic, pipeline.client).send(
@@ -179,17 +177,3 @@ def _dead(pipeline: Pipeline):  # type: ignore[no-untyped-def]
     from processing.log import Log
 
     return Log(pipeline.servers.bootstrap_servers, f"{pipeline.topic}.dead")
-
-
-def _make_again(pipeline: Pipeline) -> None:
-    admin = AdminClient({"bootstrap.servers": pipeline.servers.bootstrap_servers})
-    admin.delete_topics([pipeline.topic])[pipeline.topic].result(20)
-
-    def made() -> bool:
-        try:
-            admin.create_topics([NewTopic(pipeline.topic, 2, 1)])[pipeline.topic].result(20)
-        except KafkaException:
-            return False
-        return True
-
-    wait_for(made, "the topic to be made again")

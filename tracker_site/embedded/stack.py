@@ -114,7 +114,7 @@ class Stack:
     def _children(self, directory: Path) -> list[Child]:
         schedule = str(directory / "beat-schedule")
         web = manage("serve", "--host", self._host, "--port", str(self._port))
-        worker = celery("worker", "--concurrency=1", "--loglevel=WARNING", "--without-mingle")
+        worker = celery("worker", "--pool=solo", "--loglevel=WARNING", "--without-mingle")
         beat = celery("beat", "--loglevel=WARNING", f"--schedule={schedule}", "--pidfile=")
         return [
             Child(name, arguments, self.environment, directory / "logs")

@@ -1,0 +1,26 @@
+// Numbers and times as people read them.
+
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+export const exact = (number) => (number === null ? "" : whole.format(number));
+
+// 1,234 up to 9,999, then 12.3k.
+export function compact(number) {
+  if (number === null) return "—";
+  return number < 10_000 ? whole.format(number) : short.format(number).replace("K", "k");
+}
+
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m ${Math.floor(seconds % 60)}s`;
+  return `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
+}
+
+export function clock(timeZone, withSeconds) {
+  const options = { timeZone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  if (withSeconds) options.second = "2-digit";
+  const format = new Intl.DateTimeFormat("en", options);
+  return (milliseconds) => format.format(milliseconds);
+}

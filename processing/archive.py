@@ -1,0 +1,189 @@
+"""Copies the log to the object store, segment by segment (SPEC.md §6)."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from processing.archive_plan import EXPIRED, OffsetRange, plan, segment_of
+from processing.log import Log, LogUnavailable
+from processing.models import Segment
+from processing.object_store import ArchiveUrlError, ObjectStore
+from processing.parquet import write_parquet
+
+logger = logging.getLogger(__name__)
+
+# What a later try may find mended.
+_TROUBLES = (LogUnavailable, OSError, pa.ArrowException, ArchiveUrlError)
+
+
+class Archive:
+    """Plans segments of one topic, writes and reads those of any. `clock` gives the time."""
+
+    def __init__(
+        self,
+        log: Log,
+        store: ObjectStore,
+        segment_events: int,
+        clock: Callable[[], datetime] = timezone.now,
+    ) -> None:
+        self.log = log
+        self.store = store
+        self._segment_events = segment_events
+        self._clock = clock
+
+    @classmethod
+    def from_settings(cls) -> "Archive":
+        return cls(
+            Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC),
+            ObjectStore(settings.ARCHIVE_URL),
+            settings.ARCHIVE_SEGMENT_EVENTS,
+        )
+
+    def plan(self) -> list[Segment]:
+        """Segments for all that the log holds and no segment has; raises `LogUnavailable`."""
+        return plan(self.log, self._segment_events, self._clock())
+
+    def claim_due(self, again_after: timedelta) -> list[Segment]:
+        """The segments to be handed out now. Each goes to one caller only, until
+        `again_after` has passed and it is still unfinished."""
+        now = self._clock()
+        return [
+            segment
+            for segment in Segment.objects.filter(due_at__lte=now).order_by("due_at", "pk")
+            if Segment.objects.filter(pk=segment.pk, due_at__lte=now).update(
+                due_at=now + again_after
+            )
+        ]
+
+    def write(self, segment: Segment) -> None:
+        """Try to archive a segment; afterwards it says how that went.
+
+        May be repeated, and done twice at the same time: it is the same object each time.
+        """
+        if segment.state not in Segment.UNFINISHED:
+            return
+        try:
+            self._write(segment)
+        except _TROUBLES as trouble:
+            logger.warning("Segment %d (%s) failed: %s", segment.pk, segment, trouble)
+            self._fail(segment, str(trouble))
+        except Exception as error:
+            # Whatever it is, the other segments must not wait for it.
+            logger.exception("Segment %d (%s) failed unexpectedly.", segment.pk, segment)
+            self._fail(segment, repr(error))
+        segment.refresh_from_db()
+
+    def read(self, segment: Segment) -> pa.Table:
+        """The events of a written segment, in the order of the log."""
+        with self.store.open(segment.key) as file:
+            return pq.read_table(file)
+
+    def _write(self, segment: Segment) -> None:
+        log = Log(self.log.bootstrap_servers, segment.topic, self.log.timeout)
+        topic = log.describe()
+        if topic.id != segment.topic_id:
+            self._lose(segment, _log_is_gone(segment, topic.id))
+            return
+        log_start = log.starts(topic.partitions)[segment.partition]
+        if log_start > segment.start:
+            self._lose_expired(segment, log_start)
+            return
+        with tempfile.TemporaryDirectory(prefix="archive-") as directory:
+            file = Path(directory) / "segment.parquet"
+            rows = write_parquet(file, log.read(segment.partition, segment.start, segment.end))
+            # What was read belongs to this log only if the topic is still the same one.
+            if (topic_id := log.describe().id) != segment.topic_id:
+                self._lose(segment, _log_is_gone(segment, topic_id))
+                return
+            self._finish(segment, rows, self.store.put(file, segment.key))
+
+    def _finish(self, segment: Segment, rows: int, size: int) -> None:
+        _same_range(segment).exclude(state=Segment.State.WRITTEN).update(
+            state=Segment.State.WRITTEN,
+            key=segment.key,
+            rows=rows,
+            bytes=size,
+            error="",
+            due_at=None,
+            written_at=self._clock(),
+        )
+        if rows < segment.events:
+            logger.warning(
+                "Segment %d (%s): %d of its offsets hold no message.",
+                segment.pk, segment, segment.events - rows,
+            )  # fmt: skip
+
+    def _fail(self, segment: Segment, error: str) -> None:
+        attempts = segment.attempts + 1
+        _unfinished(segment).update(
+            state=Segment.State.FAILED,
+            error=error,
+            attempts=attempts,
+            due_at=self._clock() + backoff(attempts),
+        )
+
+    def _lose(self, segment: Segment, reason: str) -> None:
+        if not self._adopt(segment) and _unfinished(segment).update(**_lost(reason)):
+            logger.error("Segment %d (%s) is lost: %s", segment.pk, segment, reason)
+
+    def _lose_expired(self, segment: Segment, log_start: int) -> None:
+        """The segment keeps what expired; what is left of its range becomes a new one."""
+        if log_start >= segment.end:
+            self._lose(segment, EXPIRED)
+            return
+        if self._adopt(segment):
+            return
+        left = OffsetRange(log_start, segment.end)
+        with transaction.atomic():
+            if not _unfinished(segment).update(end=log_start, **_lost(EXPIRED)):
+                return
+            segment_of(
+                segment.topic, segment.topic_id, segment.partition, left, self._clock()
+            ).save()
+        segment.end = log_start
+        logger.error("Segment %d (%s) is lost: %s", segment.pk, segment, EXPIRED)
+
+    def _adopt(self, segment: Segment) -> bool:
+        """Whether the object is there already: a try died before it could say so. Objects
+        appear whole, and only after the log was confirmed."""
+        size = self.store.size(segment.key)
+        if size is None:
+            return False
+        with self.store.open(segment.key) as file:
+            self._finish(segment, pq.read_metadata(file).num_rows, size)
+        return True
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait after that many failures: 30 s doubling, at most an hour."""
+    return timedelta(seconds=min(3_600, 30 * 2 ** min(attempts - 1, 10)))
+
+
+def _same_range(segment: Segment) -> QuerySet[Segment]:
+    """Its row, unless another process has made it smaller meanwhile."""
+    return Segment.objects.filter(pk=segment.pk, end=segment.end)
+
+
+def _unfinished(segment: Segment) -> QuerySet[Segment]:
+    return _same_range(segment).filter(state__in=Segment.UNFINISHED)
+
+
+def _lost(reason: str) -> dict[str, Any]:
+    return {"state": Segment.State.LOST, "error": reason, "due_at": None, "key": ""}
+
+
+def _log_is_gone(segment: Segment, topic_id: str) -> str:
+    return (
+        f"The topic {segment.topic!r} was deleted and made again before these events were "
+        f"archived: the log {segment.topic_id} is gone, {topic_id} took its place."
+    )

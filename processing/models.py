@@ -1,0 +1,59 @@
+"""What is archived: ranges of the log."""
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Segment(models.Model):
+    """The offsets `start` … `end` - 1 of one partition of one log, archived as one object.
+
+    The segments of a partition follow each other without gap or overlap. A row is written
+    before anything of its range is read, so every try reads the same range and writes the
+    same object.
+    """
+
+    class State(models.TextChoices):
+        PLANNED = "planned"
+        WRITTEN = "written"
+        # Tried in vain; it is tried again at `due_at`.
+        FAILED = "failed"
+        # Never to be had: it expired in Kafka, or its log is gone.
+        LOST = "lost"
+
+    UNFINISHED = (State.PLANNED, State.FAILED)
+
+    topic = models.CharField(max_length=249)
+    topic_id = models.CharField("log", max_length=22)
+    partition = models.PositiveIntegerField()
+    start = models.PositiveBigIntegerField()
+    end = models.PositiveBigIntegerField()
+    planned_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PLANNED)
+    # Where the object is, below `ARCHIVE_URL`; empty where there never will be one.
+    key = models.CharField("object", max_length=200, blank=True)
+    rows = models.PositiveBigIntegerField(null=True, blank=True)
+    bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    attempts = models.PositiveIntegerField("failed attempts", default=0)
+    error = models.TextField(blank=True)
+    written_at = models.DateTimeField(null=True, blank=True)
+    # When it is to be handed to a worker, or to another one if that one is silent.
+    due_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-planned_at", "partition", "-start"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["topic_id", "partition", "start"], name="one_segment_a_start"
+            ),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="segment_not_empty"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="segments_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"partition {self.partition}, offsets {self.start:,} to {self.end - 1:,}"
+
+    @property
+    def events(self) -> int:
+        return self.end - self.start

@@ -1,0 +1,200 @@
+"""The live page as people see it: a whole stack and a real browser."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser import chromium
+from tests.stack import RunningStack
+
+SECOND = 1_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    stack = RunningStack(tmp_path_factory.mktemp("live") / "data")
+    try:
+        yield stack.start()
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser, stack: RunningStack) -> Iterator[BrowserContext]:
+    """A browser in which nobody is logged in; complaints of its pages fail the test."""
+    complaints: list[str] = []
+    with browser.new_context(base_url=stack.url, viewport={"width": 1440, "height": 900}) as new:
+        new.on("weberror", lambda error: complaints.append(str(error.error)))
+        yield new
+    assert complaints == []
+
+
+@pytest.fixture
+def page(context: BrowserContext, stack: RunningStack) -> Page:
+    """A page of somebody who logged in and chose nothing yet."""
+    page = context.new_page()
+    page.goto("/")
+    log_in(page, stack)
+    return page
+
+
+def log_in(page: Page, stack: RunningStack) -> None:
+    page.get_by_label("User name").fill(stack.credentials["admin_user"])
+    page.get_by_label("Password").fill(stack.credentials["admin_password"])
+    page.get_by_role("button", name="Log in").click()
+
+
+def views_of(page: Page, path: str) -> int:
+    row = page.locator("#pages tr").filter(has=page.get_by_text(path, exact=True))
+    return int(row.locator("td").last.inner_text()) if row.count() else 0
+
+
+def open_site(page: Page, site: str) -> None:
+    page.goto(f"/sites/{site}/")
+    expect(page.locator("#trust-word")).to_have_text("live", timeout=15 * SECOND)
+
+
+def add_site(page: Page, site: str) -> None:
+    page.goto("/admin/ingest/site/add/")
+    page.locator("[name=public_id]").fill(site)
+    page.locator("[name=_save]").click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+
+
+def test_it_moves_within_a_second_of_a_page_view(page: Page, stack: RunningStack) -> None:
+    stack.track({"user_id": "first", "page_url": "/first"})
+    open_site(page, "localhost")
+    for n in range(1, 4):
+        stack.track({"user_id": f"u{n}", "page_url": "/home", "timestamp": 1730814562})
+        row = page.locator("#pages tr").filter(has=page.get_by_text("/home", exact=True))
+        expect(row.locator("td").last).to_have_text(str(n), timeout=SECOND)
+    expect(page).to_have_title(re.compile(r"^\d+ now · localhost$"))
+    assert int(page.locator("[data-figure=visitors_now]").inner_text()) >= 4
+
+
+def test_it_turns_into_the_dashboard_with_the_first_page_view(
+    page: Page, stack: RunningStack
+) -> None:
+    add_site(page, "fresh.example")
+    open_site(page, "fresh.example")
+    expect(page.get_by_text("Waiting for the first page view…")).to_be_visible()
+    expect(page.locator("#snippet")).to_contain_text('site: "fresh.example"')
+    stack.track({"site": "fresh.example", "page_url": "/here"})
+    expect(page.locator("#board")).to_be_visible(timeout=3 * SECOND)
+    expect(page.locator("#waiting")).to_be_hidden()
+    assert views_of(page, "/here") == 1
+
+
+@contextmanager
+def other_site(html: str) -> Iterator[str]:
+    """A web server of another origin that answers everything with `html`; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_its_snippet_sends_a_page_view(page: Page, context: BrowserContext) -> None:
+    open_site(page, "localhost")
+    snippet = page.locator("#snippet").text_content()
+    with other_site(f"<head>{snippet}</head><title>Shop</title>") as url:
+        visitor = context.new_page()
+        with visitor.expect_response("**/api/v1/track") as sent:
+            visitor.goto(f"{url}/shop?secret=1&utm_source=mail")
+        assert sent.value.status == 202
+    row = page.locator("#pages tr").filter(has=page.get_by_text("/shop", exact=True))
+    expect(row).to_be_visible(timeout=2 * SECOND)
+
+
+def test_it_comes_back_by_itself(page: Page, stack: RunningStack) -> None:
+    open_site(page, "localhost")
+    stack.kill("web")
+    expect(page.locator("#trust-word")).to_contain_text("disconnected", timeout=10 * SECOND)
+    expect(page.locator("#trust-word")).to_have_text("live", timeout=40 * SECOND)
+    stack.track({"page_url": "/after"})
+    row = page.locator("#pages tr").filter(has=page.get_by_text("/after", exact=True))
+    expect(row).to_be_visible(timeout=2 * SECOND)
+
+
+def test_it_says_how_far_behind_it_is(page: Page, stack: RunningStack) -> None:
+    import psutil
+
+    open_site(page, "localhost")
+    consumer = psutil.Process(stack.pid("consumer"))
+    consumer.suspend()
+    try:
+        expect(page.locator("#trust-word")).to_contain_text("s behind", timeout=12 * SECOND)
+    finally:
+        consumer.resume()
+    expect(page.locator("#trust-word")).to_have_text("live", timeout=30 * SECOND)
+
+
+def test_it_ends_with_the_login(page: Page, context: BrowserContext, stack: RunningStack) -> None:
+    open_site(page, "localhost")
+    other = context.new_page()
+    other.goto("/")
+    other.locator("details.menu summary").last.click()
+    other.get_by_role("button", name="Log out").click()
+    other.wait_for_url("**/login")
+    expect(page.get_by_text("You are logged out")).to_be_visible(timeout=20 * SECOND)
+    page.get_by_role("link", name="Log in again").click()
+    log_in(page, stack)
+    expect(page).to_have_url(re.compile("/sites/localhost/$"))
+
+
+def test_it_says_that_a_site_is_paused(page: Page, stack: RunningStack) -> None:
+    add_site(page, "paused.example")
+    open_site(page, "paused.example")
+    expect(page.locator("#paused")).to_be_hidden()
+    admin = page.context.new_page()
+    admin.goto("/admin/ingest/site/?q=paused.example")
+    admin.locator("input.action-select").check()
+    admin.locator("select[name=action]").select_option("deactivate")
+    admin.get_by_role("button", name="Run").or_(admin.get_by_role("button", name="Go")).click()
+    expect(page.locator("#paused")).to_be_visible(timeout=4 * SECOND)
+
+
+def test_it_shows_todays_numbers_without_javascript(
+    browser: Browser, stack: RunningStack, page: Page
+) -> None:
+    stack.track({"page_url": "/today"})
+    cookies = page.context.cookies()
+    with browser.new_context(base_url=stack.url, java_script_enabled=False) as plain:
+        plain.add_cookies(cookies)  # type: ignore[arg-type]  # the stubs tell two alike apart
+        page = plain.new_page()
+        page.goto("/sites/localhost/")
+        today = re.compile(r"Today so far: \d+ views by \d+ people")
+        expect(page.get_by_text(today)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 768, 1440, 2560])
+def test_it_fits_every_screen(page: Page, stack: RunningStack, width: int) -> None:
+    stack.track({"page_url": "/" + "a-very-long-path/" * 20})
+    stack.track({"page_url": "/مرحبا/عالم"})
+    page.set_viewport_size({"width": width, "height": 800})
+    open_site(page, "localhost")
+    expect(page.locator("#pages tr").first).to_be_visible()
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) == 0
