@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -186,15 +186,14 @@ def test_it_answers_what_is_under_way_when_it_is_stopped(
     slow_web: Web, embedded_servers: Servers, topic: str
 ) -> None:
     before = accepted(embedded_servers, topic)
-    clients = [slow_web.connect() for _ in range(8)]
-    for client in clients:
-        client.sendall(request())
-    wait_until_read(slow_web)
-    ask_to_stop(slow_web)
-    assert [answer(client)[0] for client in clients] == [202] * 8
-    assert all(is_closed(client) for client in clients)
-    for client in clients:
-        client.close()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(slow_web.connect()) for _ in range(8)]
+        for client in clients:
+            client.sendall(request())
+        wait_until_read(slow_web)
+        ask_to_stop(slow_web)
+        assert [answer(client)[0] for client in clients] == [202] * 8
+        assert all(is_closed(client) for client in clients)
     assert_stopped_cleanly(slow_web)
     assert accepted(embedded_servers, topic) == before + 8
 

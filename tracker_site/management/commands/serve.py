@@ -11,7 +11,7 @@ from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from django.core.management.base import BaseCommand, CommandParser
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 
 from tracker_site.asgi import application
 from tracker_site.http_request import HttpFactory
@@ -43,7 +43,7 @@ class DrainingServer(Server):  # type: ignore[misc]  # Daphne has no types
             if isinstance(protocol, WebSocketProtocol):
                 protocol.sendClose(code=_SERVICE_RESTART)
         deadline = time.monotonic() + DRAIN_SECONDS
-        while self._under_way() and time.monotonic() < deadline:
+        while (self._under_way() or _unsent()) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         if left := self._under_way():
             logger.warning("%d requests were cut off after %.0f s.", left, DRAIN_SECONDS)
@@ -56,6 +56,14 @@ class DrainingServer(Server):  # type: ignore[misc]  # Daphne has no types
             and "disconnected" not in details
             and not _is_done(details.get("application_instance"))
         )
+
+
+def _unsent() -> int:
+    """Connections with answers that the system has not taken yet; a stop would drop them.
+    A viewer that no longer reads holds nobody up."""
+    writers: Any = reactor.getWriters()  # type: ignore[misc]  # zope's interface, not its method
+    protocols = [getattr(writer, "protocol", None) for writer in writers]
+    return sum(1 for protocol in protocols if not isinstance(protocol, WebSocketProtocol))
 
 
 def _is_done(application: "asyncio.Future[None] | None") -> bool:
