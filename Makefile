@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+# Most tests wait for servers, so three at a time keep two cores busy.
+PARALLEL ?= -n 3 --dist loadgroup
 PY := $(VENV)/bin/python
 export PORT DATA_DIR KAFKA HOST
 
@@ -53,8 +55,8 @@ system-packages:
 	fi
 
 test: install-dev system-packages
-	@$(PY) -m pytest $(PYTEST_ARGS)
-	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PYTEST_ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PARALLEL) $(PYTEST_ARGS)
 
 lint: install-dev
 	@$(PY) -m ruff check .

@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser import chromium
 from tests.stack import RunningStack
 
+# One server for all of them.
+pytestmark = pytest.mark.xdist_group("live page")
 SECOND = 1_000
 
 

@@ -12,6 +12,9 @@ from tests.conftest import CACHE, Servers, _missing
 from tests.ingest.conftest import producer_settings
 from tracker_site.embedded.servers import ApacheKafka, ServerError
 
+# One server for all of them.
+pytestmark = pytest.mark.xdist_group("producer")
+
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:

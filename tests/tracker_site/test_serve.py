@@ -22,6 +22,9 @@ EVENT = b'{"page_url": "/"}'
 # Every request takes about so long: it waits for others that share Kafka's round trip.
 LINGER_MS = 1_000
 
+# One server for all of them.
+pytestmark = pytest.mark.xdist_group("serve")
+
 
 @pytest.fixture(scope="module")
 def topic(embedded_servers: Servers) -> str:
