@@ -16,6 +16,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+_LEADER_CHANGES = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
+
 
 class LogUnavailable(RuntimeError):
     """Raised when Kafka does not answer or the topic does not exist; try again later."""
@@ -172,8 +179,7 @@ def _lacks_leader(error: Exception) -> bool:
     return (
         isinstance(error, KafkaException)
         and isinstance(error.args[0], KafkaError)
-        and error.args[0].code()
-        in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+        and error.args[0].code() in _LEADER_CHANGES
     )
 
 

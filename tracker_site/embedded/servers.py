@@ -5,6 +5,7 @@ Each class owns one process on a loopback port, its data directory and its log f
 `manage.py up` and the tests start them the same way.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -278,40 +279,40 @@ class RedisServer(Valkey):
 def install_apache_kafka(cache: Path) -> None:
     """Fetch Apache Kafka's jars with Maven into `cache`/lib, once.
 
-    Raises `ServerError` where Java 17, Maven or Maven Central is missing.
+    Several processes may ask at once. Raises `ServerError` where Java 17, Maven or Maven
+    Central is missing.
     """
-    pom = _resource("pom.xml")
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "install.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_installed(cache):
+            _fetch_apache_kafka(cache)
+
+
+def _is_installed(cache: Path) -> bool:
     done = cache / "pom.xml"
-    if done.exists() and done.read_text() == pom:
-        return
+    return done.exists() and done.read_text() == _resource("pom.xml")
+
+
+def _fetch_apache_kafka(cache: Path) -> None:
     for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
         if shutil.which(program) is None:
             raise ServerError(
                 f"Apache Kafka needs {program!r}, which is not installed (Debian: {package})."
             )
-    cache.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(cache / "lib", ignore_errors=True)
     draft = cache / "fetch.xml"
-    draft.write_text(pom)
+    draft.write_text(_resource("pom.xml"))
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={cache / 'lib'}"]
     fetched = subprocess.run(
-        [
-            "mvn",
-            "-q",
-            "-B",
-            "-f",
-            str(draft),
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={cache / 'lib'}",
-        ],
-        capture_output=True,
-        text=True,
+        ["mvn", "-q", "-B", "-f", str(draft), *goal], capture_output=True, text=True
     )
     if fetched.returncode != 0:
         raise ServerError(
             "Maven could not fetch Apache Kafka's jars from Maven Central: "
             f"{fetched.stdout.strip()[-800:]}"
         )
-    draft.rename(done)
+    draft.rename(cache / "pom.xml")
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
