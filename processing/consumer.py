@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import redis
 from confluent_kafka import (
@@ -22,10 +22,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.pageview import PageView, UndecodableMessage, decode
-from processing import keys
-from processing.aggregation import EXPIRED, HOLES, INVALID, Aggregator, Deltas
-from processing.counters import KNOWN, MOVED, Counters, Outcome, Range
+from ingest.pageview import UndecodableMessage, decode
+from processing.aggregation import EXPIRED, Aggregator
+from processing.counters import Counters
+from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.log import Log, LogUnavailable, Topic
 
@@ -41,32 +41,6 @@ ROLLED_BACK_AFTER_MS = 30_000
 
 class ConsumerStopped(RuntimeError):
     """Raised when counting can't go on without a person; the message says why and what to do."""
-
-
-@dataclass
-class Batch:
-    """Consecutive messages of one partition, decoded."""
-
-    partition: int
-    page_views: list[tuple[int, PageView]] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-
-    @property
-    def next(self) -> int:
-        return self.offsets[-1] + 1
-
-    def add(self, message: Message) -> bool:
-        """Whether the message is a page view."""
-        offset = message.offset()
-        assert offset is not None  # noqa: S101  every message from a broker has one
-        self.offsets.append(offset)
-        try:
-            self.page_views.append((offset, decode(message.value())))
-        except UndecodableMessage as error:
-            self.letters.append(DeadLetter(message, str(error)))
-            return False
-        return True
 
 
 @dataclass
@@ -108,8 +82,7 @@ class PageViewConsumer:
         self._topic: Topic | None = None
         self._assigned: list[int] = []
         self._stale = False
-        # Per shard and partition, the marker as this consumer believes it to be.
-        self._markers: list[dict[int, int]] = []
+        self._counting: Counting | None = None
         self._ends: dict[int, int] = {}
         self._through: dict[int, int] = {}
         self._reached_ms = 0
@@ -147,6 +120,9 @@ class PageViewConsumer:
                 self._synchronise()
             self._handle(self._poll())
             self._keep_house()
+        except MarkerMoved as news:
+            logger.warning("%s Beginning at the markers again.", news)
+            self._stale = True
         except (LogUnavailable, redis.RedisError) as trouble:
             logger.warning("Counting waits and will begin at the markers again: %s", trouble)
             self._stale = True
@@ -173,9 +149,10 @@ class PageViewConsumer:
         """Read the markers and begin there."""
         topic = self._topic = self._describe_topic()
         self._counters.remember_log(topic.name, topic.id)
-        found = self._counters.markers(topic.id, topic.partitions)
-        self._markers = [dict(enumerate(markers)) for markers in found]
-        self._skip_expired(topic, self._log.starts(topic.partitions))
+        self._counting = Counting(
+            self._counters, self._aggregators, topic.id, topic.partitions, self._clock
+        )
+        self._skip_expired(self._counting, self._log.starts(topic.partitions))
         self._ends = self._log.ends(topic.partitions)
         self._refuse_rollback(self._ends)
         self._kafka.assign(
@@ -186,20 +163,19 @@ class PageViewConsumer:
         self._stale = False
 
     def _position(self, partition: int) -> int:
-        return min(markers[partition] for markers in self._markers)
+        assert self._counting is not None  # noqa: S101  set before anything is read
+        return self._counting.position(partition)
 
-    def _skip_expired(self, topic: Topic, starts: dict[int, int]) -> None:
+    def _skip_expired(self, counting: Counting, starts: dict[int, int]) -> None:
         for partition in self._assigned:
-            for shard, markers in enumerate(self._markers):
-                lost = starts[partition] - markers[partition]
-                if lost > 0:
-                    logger.error(
-                        "%d events of partition %d expired in Kafka before they were counted "
-                        "(offsets %d to %d). They are told as expired in the ledger.",
-                        lost, partition, markers[partition], starts[partition] - 1,
-                    )  # fmt: skip
-                    skipped = Deltas(ledger={EXPIRED: lost})
-                    self._apply(shard, partition, starts[partition], skipped)
+            position = counting.position(partition)
+            lost = counting.pass_over(partition, starts[partition], EXPIRED)
+            if lost:
+                logger.error(
+                    "%d events of partition %d expired in Kafka before they were counted "
+                    "(offsets %d to %d). They are told as expired in the ledger.",
+                    lost, partition, position, starts[partition] - 1,
+                )  # fmt: skip
 
     def _refuse_rollback(self, ends: dict[int, int]) -> None:
         """A marker past the log's end: the log lost what was counted. A new leader may
@@ -247,21 +223,28 @@ class PageViewConsumer:
         """Count `messages`, or nothing of them from where the markers say otherwise."""
         if self._stale or not messages:
             return
-        batches = self._decode(messages)
+        batches, letters = self._decode(messages)
         self._confirm_topic()
-        self._bury([letter for batch in batches for letter in batch.letters])
+        self._bury(letters)
         for batch in batches:
-            if not self._stale:
-                self._count(batch)
+            self._count(batch)
 
-    def _decode(self, messages: Sequence[Message]) -> list[Batch]:
+    def _decode(self, messages: Sequence[Message]) -> tuple[list[Batch], list[DeadLetter]]:
         batches: dict[int, Batch] = {}
+        letters: list[DeadLetter] = []
         for message in messages:
-            partition = message.partition()
-            assert partition is not None  # noqa: S101  every message from a broker has one
-            valid = batches.setdefault(partition, Batch(partition)).add(message)
-            self._invalid_in_a_row = 0 if valid else self._invalid_in_a_row + 1
-        return list(batches.values())
+            partition, offset = message.partition(), message.offset()
+            # Every message from a broker has both.
+            assert partition is not None and offset is not None  # noqa: S101
+            batch = batches.setdefault(partition, Batch(partition))
+            try:
+                batch.add(offset, decode(message.value()))
+                self._invalid_in_a_row = 0
+            except UndecodableMessage as error:
+                batch.add(offset, None)
+                letters.append(DeadLetter(message, str(error)))
+                self._invalid_in_a_row += 1
+        return list(batches.values()), letters
 
     def _confirm_topic(self) -> None:
         """Make sure that what was read belongs to the log whose markers are known: its id
@@ -293,57 +276,12 @@ class PageViewConsumer:
             self._dead_letters.keep(letters)
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
-    # --- Counting ---------------------------------------------------------------------
-
     def _count(self, batch: Batch) -> None:
-        for shard, markers in enumerate(self._markers):
-            while not self._stale and markers[batch.partition] < batch.next:
-                self._count_in(shard, batch)
-        if not self._stale:
-            self.progress.events += len(batch.offsets)
-            if batch.page_views:
-                self._through[batch.partition] = batch.page_views[-1][1].received
-
-    def _count_in(self, shard: int, batch: Batch) -> None:
-        """Try to count the batch into one shard; says so by the marker or `_stale`."""
-        expected = self._markers[shard][batch.partition]
-        aggregator = self._aggregators[shard]
-        shards = len(self._aggregators)
-        page_views = [
-            page_view
-            for offset, page_view in batch.page_views
-            if offset >= expected and keys.shard_of(page_view.site, shards) == shard
-        ]
-        known = self._counters.known_ids(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000)
-        self._tally_unread(deltas, shard, batch, expected)
-        self._apply(shard, batch.partition, batch.next, deltas)
-
-    def _tally_unread(self, deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:
-        if shard == 0:
-            invalid = sum(
-                1 for letter in batch.letters if (letter.message.offset() or 0) >= expected
-            )
-            if invalid:
-                deltas.tally(INVALID, invalid)
-        holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
-        if holes:
-            deltas.tally(HOLES, holes)
-
-    def _apply(self, shard: int, partition: int, next_offset: int, deltas: Deltas) -> None:
-        assert self._topic is not None  # noqa: S101  set before anything is read
-        expected = self._markers[shard][partition]
-        offsets = Range(self._topic.id, partition, expected, next_offset)
-        outcome: Outcome = self._counters.apply(shard, offsets, deltas)
-        if outcome.result == MOVED:
-            logger.warning(
-                "Partition %d, shard %d: the marker is %d, not %d. Another consumer counted, or "
-                "Redis was rolled back; beginning at the markers again.",
-                partition, shard, outcome.marker, expected,
-            )  # fmt: skip
-            self._stale = True
-        elif outcome.result != KNOWN:
-            self._markers[shard][partition] = outcome.marker
+        assert self._counting is not None  # noqa: S101  set before anything is read
+        self._counting.count(batch)
+        self.progress.events += len(batch.offsets)
+        if batch.page_views:
+            self._through[batch.partition] = batch.page_views[-1][1].received
 
     # --- Housekeeping -----------------------------------------------------------------
 
@@ -355,7 +293,7 @@ class PageViewConsumer:
         return True
 
     def _keep_house(self) -> None:
-        if self._stale or self._topic is None:
+        if self._stale or self._counting is None:
             return
         if self._is_due("report", REPORT_EVERY_MS):
             self._report()
@@ -367,6 +305,9 @@ class PageViewConsumer:
     def _report(self) -> None:
         """Tell readers how far the numbers go."""
         assert self._topic is not None  # noqa: S101  see _keep_house
+        assert self._counting is not None  # noqa: S101  see _keep_house
+        # Where nothing is to be counted, nothing else would tell that the store was emptied.
+        self._counting.confirm()
         if self._clock() - self._reached_ms >= REPORT_EVERY_MS:
             self._confirm_topic()
         ends = {p: self._known_end(p) for p in self._assigned}
@@ -413,6 +354,6 @@ class PageViewConsumer:
         self._due.clear()
         try:
             self._keep_house()
-        except (LogUnavailable, redis.RedisError) as trouble:
+        except (MarkerMoved, LogUnavailable, redis.RedisError) as trouble:
             logger.warning("The last report was not written: %s", trouble)
         self._kafka.close()

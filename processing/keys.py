@@ -82,6 +82,10 @@ class SiteKeys:
         """HyperLogLog of the visitors of one page on one day."""
         return f"{self._prefix}{DAY}:{day}:v:{path}"
 
+    def ledger(self, day: int) -> str:
+        """Hash: category → events that arrived on the site's `day`, as 20261123."""
+        return f"{self._prefix}ledger:{day}"
+
     def live(self, minute: int) -> str:
         """Hash by arrival: path, `TOTAL`, and `SECOND`SS → page views."""
         return f"{self._prefix}live:{minute}"

@@ -21,6 +21,8 @@ _LEADER_CHANGES = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    # "Failed to query partition leaders": the client's own word for none at all.
+    KafkaError._NOENT,
 )
 
 
