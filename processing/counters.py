@@ -92,12 +92,39 @@ class Counters:
             return Outcome(KNOWN, offsets.expected)
         return Outcome(result.decode(), int(detail))
 
+    def knows_log(self, topic: str, topic_id: str) -> bool:
+        """Whether `remember_log` was the last one; not in a store that was emptied since."""
+        return bool(self.client.get(keys.current_log(topic)) == topic_id.encode())
+
+    def has_logs(self, topic: str) -> bool:
+        """Whether anything of the topic was ever counted into this store."""
+        return bool(self.client.exists(keys.logs(topic)))
+
     def remember_log(self, topic: str, topic_id: str) -> None:
         """Note which log is counted now, for readers."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.set(keys.current_log(topic), topic_id)
-        pipeline.zadd(keys.logs(topic), {topic_id: int(time.time() * 1000)}, nx=True)
-        pipeline.execute()
+        self.remember_earlier_log(topic, topic_id)
+        self.client.set(keys.current_log(topic), topic_id)
+
+    def remember_earlier_log(self, topic: str, topic_id: str) -> None:
+        self.client.zadd(keys.logs(topic), {topic_id: int(time.time() * 1000)}, nx=True)
+
+    def begin_rebuilding(self, topic: str, goals: Mapping[tuple[str, int], int]) -> None:
+        """Publish up to which offset each partition of each log is to be counted again."""
+        fields = {f"{topic_id}:{partition}": end for (topic_id, partition), end in goals.items()}
+        self.client.hset(keys.rebuilding(topic), mapping={**fields, "total": sum(goals.values())})
+
+    def rebuilding(self, topic: str, topic_id: str) -> dict[int, int]:
+        """The goals of one log that are not reached yet, by partition."""
+        found = self.client.hgetall(keys.rebuilding(topic))
+        goals = {tuple(name.decode().split(":")): int(goal) for name, goal in found.items()}
+        return {int(name[1]): goal for name, goal in goals.items() if name[0] == topic_id}
+
+    def rebuilt(self, topic: str, topic_id: str, partitions: Iterable[int]) -> None:
+        """Note that these goals are reached; with the last one the rebuilding is over."""
+        name = keys.rebuilding(topic)
+        fields = [f"{topic_id}:{partition}" for partition in partitions]
+        if fields and self.client.hdel(name, *fields) and self.client.hlen(name) == 1:
+            self.client.delete(name)
 
     def report(self, topic_id: str, reports: Mapping[int, Mapping[str, Any]]) -> None:
         """Publish the state of partitions for readers of `as_of` and the ledger."""

@@ -60,6 +60,17 @@ def logs(topic: str) -> str:
     return f"logs:{topic}"
 
 
+def rebuilding(topic: str) -> str:
+    """Hash, while an emptied store is rebuilt: `<topic id>:<partition>` → the offset up to
+    which it was counted or archived, `total` → the sum of them all."""
+    return f"rebuilding:{topic}"
+
+
+def repair_lock(topic: str) -> str:
+    """String: held by the process that counts earlier logs from the archive."""
+    return f"repair:{topic}"
+
+
 class SiteKeys:
     """The keys of one site."""
 
