@@ -28,15 +28,14 @@ from processing.counters import Counters
 from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.log import Log, LogUnavailable, Topic
-from processing.repair import Repair, RepairWaits
+from processing.repair import Repair
+from processing.replay import CLOCK_MARGIN_MS, RepairWaits
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
 FORGET_IDS_EVERY_MS = 60_000
-# Processes' clocks may differ by this much, and an event may be on its way for as long.
-CLOCK_MARGIN_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
 
 
@@ -190,7 +189,7 @@ class PageViewConsumer:
         self._counters.remember_log(topic.name, topic.id)
         return True
 
-    def _work(self, steps: Iterator[None]) -> bool:
+    def _work(self, steps: Iterator[int]) -> bool:
         """Take the steps, staying in the group; False when told to stop meanwhile."""
         for _ in steps:
             self._wait_in_group(0)

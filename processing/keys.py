@@ -45,6 +45,11 @@ def id_steps(shard: int) -> str:
     return f"{tag(shard)}:ids"
 
 
+def hold(shard: int) -> str:
+    """String, for seconds: nothing is applied to the shard while its numbers are swapped."""
+    return f"{tag(shard)}:hold"
+
+
 def status(topic_id: str) -> str:
     """Hash: partition → JSON report of the consumer that reads it."""
     return f"status:{topic_id}"

@@ -24,6 +24,7 @@ from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
+from processing.replay import Replay
 from processing.stats import Stats, now_ms
 from tests.conftest import Servers
 from tracker_site import settings as settings_module
@@ -107,7 +108,7 @@ class Pipeline:
         counters = Counters(connect(self.servers.redis_url), self.shards)
         aggregators = self._aggregators()
         batch_events, clock = options["batch_events"], options["clock"]
-        repair = Repair(archive, counters, aggregators, batch_events, clock) if archive else None
+        replay = Replay(archive, counters, aggregators, batch_events, clock) if archive else None
         return PageViewConsumer(
             Consumer(
                 {
@@ -125,7 +126,7 @@ class Pipeline:
             counters,
             aggregators,
             DeadLetters(self.servers.bootstrap_servers, f"{self.topic}.dead"),
-            repair=repair,
+            repair=Repair(replay) if replay else None,
             **options,
         )
 

@@ -20,6 +20,7 @@ from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
+from processing.replay import Replay
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def page_view_consumer() -> PageViewConsumer:
         for shard in range(shards)
     ]
     batch_events = settings.CONSUMER_BATCH_EVENTS
+    replay = Replay(Archive.from_settings(), counters, aggregators, batch_events, now_ms)
     return PageViewConsumer(
         Consumer(kafka_settings()),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
@@ -111,7 +113,7 @@ def page_view_consumer() -> PageViewConsumer:
         batch_events=batch_events,
         max_invalid=settings.CONSUMER_MAX_INVALID,
         clock=now_ms,
-        repair=Repair(Archive.from_settings(), counters, aggregators, batch_events, now_ms),
+        repair=Repair(replay),
     )
 
 
