@@ -21,13 +21,11 @@ from dashboard.authentication import ApiKeyAuthentication, require_reader
 from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import Refusal
-from processing.calendar import today
+from processing.calendar import read_day, today
 from processing.stats import Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
-# `date.fromisoformat` would also take 2026-W09-1.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @cache
@@ -80,9 +78,7 @@ def _read_day(request: Request, name: str, default: date) -> date:
     if not text:
         return default
     try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        return date.fromisoformat(text)
+        return read_day(text)
     except ValueError:
         raise Refusal(400, name, text, "not a day; write YYYY-MM-DD") from None
 
