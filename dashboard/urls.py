@@ -5,6 +5,7 @@ from dashboard import views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.sites, name="sites"),
+    path("balance", views.balance, name="balance"),
     path("sites/<str:site>/", views.live, name="live"),
     path(
         "login",
