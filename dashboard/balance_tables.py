@@ -19,7 +19,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One value: a number, a text, or None where it is not known."""
+    """One value: a number, a text, or None where it is not known; empty where there is none."""
 
     column: Column
     value: Any
@@ -89,7 +89,7 @@ def archive_table(balance: Row) -> Table:
 
 
 def site_table(balance: Row) -> Table:
-    columns = [Column("day", "Day of arrival"), _READ, *_SITE]
+    columns = [Column("day", "Day"), _READ, *_SITE]
     total = {**balance["totals"], "day": "All"}
     return _table("days", "Days", columns, balance["days"][::-1], total)
 
@@ -108,7 +108,7 @@ def _table(
     }
 
     def cells(row: Row) -> list[Cell]:
-        return [Cell(c, row.get(c.name), hidden[c.name]) for c in columns]
+        return [Cell(c, row.get(c.name, ""), hidden[c.name]) for c in columns]
 
     heads = [Cell(column, column.title, hidden[column.name]) for column in columns]
     return Table(name, title, heads, [cells(row) for row in rows], cells(total) if total else [])

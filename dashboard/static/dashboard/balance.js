@@ -20,7 +20,7 @@ function write(element, text) {
 }
 
 // An unknown value is a dash; a moment is shown to the minute.
-function shown(value) {
+function shown(value = "") {
   if (value === null) return "—";
   if (typeof value === "number") return exact(value);
   return /^\d{4}-\d\d-\d\dT/.test(value) ? `${value.slice(0, 10)} ${value.slice(11, 16)}` : value;
@@ -42,7 +42,7 @@ function fillRow(element, heads, row) {
     const value = row[head.dataset.column];
     write(element.cells[n], shown(value));
     element.cells[n].hidden = head.hidden;
-    element.cells[n].classList.toggle("zero", value === 0);
+    element.cells[n].classList.toggle("zero", n > 0 && value === 0);
   });
 }
 
