@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import redis
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
@@ -58,15 +58,17 @@ def live(request: HttpRequest, site: str) -> HttpResponse:
 @permission_required("ingest.view_site", raise_exception=True)
 def balance(request: HttpRequest) -> HttpResponse:
     """Does everything add up? The page goes on by itself through the JSON API."""
-    sites = list(Site.objects.all())
-    chosen = next((site for site in sites if site.public_id == request.GET.get("site")), None)
-    site = chosen or next(iter(sites), None)
+    sites = {site.public_id: site for site in Site.objects.all()}
+    wanted = request.GET.get("site") or next(iter(sites), None)
+    if wanted is not None and wanted not in sites:
+        raise Http404
+    site = sites[wanted] if wanted is not None else None
     try:
         context = _balance_context(site)
     except redis.RedisError:
         context = {"verdict": asdict(STORE_AWAY)}
     context["addresses"] = _balance_addresses(site)
-    return render(request, "balance.html", {"sites": sites, "site": site, **context})
+    return render(request, "balance.html", {"sites": list(sites.values()), "site": site, **context})
 
 
 def _balance_context(site: Site | None) -> dict[str, Any]:
