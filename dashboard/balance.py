@@ -1,7 +1,7 @@
 """The balance: where every message of the log has gone, and in words whether it adds up.
 
-`read_balance` puts together what Redis and the database know; `judge` and what is below it
-is pure.
+`read_balance` and `read_site_balance` put together what Redis and the database know; the
+rest takes values, and settings, and gives values.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from dashboard.api import Away
 from dashboard.authentication import ApiKeyAuthentication
 from dashboard.models import ApiKey
 from ingest import metrics
@@ -155,6 +156,12 @@ class MetricsView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """There is one format, whatever is asked for."""
         return super().perform_content_negotiation(request, force=True)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Without the database no key can be checked."""
+        if isinstance(exc, OperationalError):
+            exc = Away("The database")
+        return super().handle_exception(exc)
 
     def permission_denied(
         self, request: Request, message: str | None = None, code: str | None = None

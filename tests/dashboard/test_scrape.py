@@ -177,6 +177,18 @@ def test_it_answers_while_the_segments_can_not_be_read(
     assert value(samples, "tracker_marker_offset", partition="0") == 5
 
 
+def test_it_says_that_no_key_can_be_checked_without_the_database(
+    reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(text: str) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("dashboard.authentication._find", away)
+    response = reader.get("/metrics")
+    assert response.status_code == 503
+    assert b"The database does not answer" in response.content
+
+
 @pytest.fixture
 def producer(embedded_servers: Servers) -> Iterator[PageViewProducer]:
     producer = PageViewProducer(producer_settings(embedded_servers, make_topic(embedded_servers)))
