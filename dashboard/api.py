@@ -125,7 +125,8 @@ _AS_OF = {
         "through": {"type": ["string", "null"], "format": "date-time"},
         "age_seconds": {"type": ["number", "null"]},
         "lag": {"type": ["integer", "null"]},
-        "state": {"type": "string", "enum": ["live", "behind", "unknown"]},
+        "state": {"type": "string", "enum": ["live", "behind", "rebuilding", "unknown"]},
+        "rebuilt": {"type": "number", "description": "0 to 1; only while rebuilding."},
     },
 }
 

@@ -18,9 +18,9 @@ from processing.models import Segment
 from processing.stats import SITE_CATEGORIES, Stats
 from processing.tasks import AGAIN_AFTER_S
 
-OK, GONE, BEHIND, LOST = "ok", "gone", "behind", "lost"
+OK, GONE, BUSY, BEHIND, LOST = "ok", "gone", "busy", "behind", "lost"
 # From what needs nobody to what needs somebody at once.
-STATES = (OK, GONE, BEHIND, LOST)
+STATES = (OK, GONE, BUSY, BEHIND, LOST)
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,12 @@ def _answer(ledger: dict[str, Any], as_of: dict[str, Any]) -> Remark:
             GONE, "No consumer has reported yet. What is accepted waits in Kafka until one runs."
         )
     totals, lag = ledger["totals"], as_of["lag"]
+    if as_of["state"] == "rebuilding":
+        return Remark(
+            BUSY,
+            f"Rebuilding {int(100 * as_of['rebuilt'])}%: the live store was emptied and is counted "
+            f"again from the archive and the log. So far {_equation(totals)}.",
+        )
     if as_of["state"] == "behind":
         waiting = f": {_events(lag)} to be counted" if lag else ""
         if lag is None:

@@ -1,4 +1,4 @@
-"""Every metric of the product, declared and described here and nowhere else (SPEC.md §9).
+"""Every metric of the product, declared and described here and nowhere else (SPEC.md §11).
 
 It stands in the lowest layer, so that every layer can use it. `Counter` and `Histogram`
 count what this process does. A `Reading` is read from Redis, the database or Kafka when

@@ -9,7 +9,7 @@ begins there. One rule for all of them.
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -28,14 +28,14 @@ from processing.counters import Counters
 from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.log import Log, LogUnavailable, Topic
+from processing.repair import Repair
+from processing.replay import CLOCK_MARGIN_MS, RepairWaits
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
 FORGET_IDS_EVERY_MS = 60_000
-# Processes' clocks may differ by this much, and an event may be on its way for as long.
-CLOCK_MARGIN_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
 
 
@@ -55,6 +55,7 @@ class Progress:
 class PageViewConsumer:
     """One member of the consumer group.
 
+    `repair` counts from the archive what Kafka no longer has; None: nothing is archived.
     `clock` gives Unix milliseconds. `max_invalid` undecodable messages in a row stop it.
     """
 
@@ -69,6 +70,7 @@ class PageViewConsumer:
         batch_events: int,
         max_invalid: int,
         clock: Callable[[], int],
+        repair: Repair | None = None,
     ) -> None:
         self._kafka = kafka
         self._log = log
@@ -78,11 +80,14 @@ class PageViewConsumer:
         self._batch_events = batch_events
         self._max_invalid = max_invalid
         self._clock = clock
+        self._repair = repair
         self._stop = threading.Event()
         self._topic: Topic | None = None
         self._assigned: list[int] = []
         self._stale = False
         self._counting: Counting | None = None
+        # Offsets that have to be reached before an emptied store is whole again.
+        self._goals: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._through: dict[int, int] = {}
         self._reached_ms = 0
@@ -123,7 +128,7 @@ class PageViewConsumer:
         except MarkerMoved as news:
             logger.warning("%s Beginning at the markers again.", news)
             self._stale = True
-        except (LogUnavailable, redis.RedisError) as trouble:
+        except (LogUnavailable, RepairWaits, redis.RedisError) as trouble:
             logger.warning("Counting waits and will begin at the markers again: %s", trouble)
             self._stale = True
             self._wait_in_group(1.0)
@@ -148,11 +153,17 @@ class PageViewConsumer:
     def _synchronise(self) -> None:
         """Read the markers and begin there."""
         topic = self._topic = self._describe_topic()
-        self._counters.remember_log(topic.name, topic.id)
-        self._counting = Counting(
+        if not self._is_known(topic) and not self._count_earlier_logs(topic):
+            return
+        counting = Counting(
             self._counters, self._aggregators, topic.id, topic.partitions, self._clock
         )
-        self._skip_expired(self._counting, self._log.starts(topic.partitions))
+        starts = self._log.starts(topic.partitions)
+        if self._repair and not self._work(self._repair.expired(counting, starts, self._assigned)):
+            return
+        self._skip_expired(counting, starts)
+        self._counting = counting
+        self._goals = self._counters.rebuilding(topic.name, topic.id)
         self._ends = self._log.ends(topic.partitions)
         self._refuse_rollback(self._ends)
         self._kafka.assign(
@@ -161,6 +172,30 @@ class PageViewConsumer:
         self._through = {}
         self._reached_ms = self._clock()
         self._stale = False
+
+    def _is_known(self, topic: Topic) -> bool:
+        return self._counters.knows_log(topic.name, topic.id)
+
+    def _count_earlier_logs(self, topic: Topic) -> bool:
+        """Before a store that does not know this log counts it, what the archive has of earlier
+        ones: in a new log nothing is to be done, in an emptied store everything. Whether it
+        is finished."""
+        if self._repair:
+            known = self._counting
+            believed = {p: known.position(p) for p in self._assigned} if known else {}
+            self._repair.announce(topic.name, topic.id, believed)
+            if not self._work(self._repair.earlier_logs(topic.name, topic.id)):
+                return False
+        self._counters.remember_log(topic.name, topic.id)
+        return True
+
+    def _work(self, steps: Iterator[int]) -> bool:
+        """Take the steps, staying in the group; False when told to stop meanwhile."""
+        for _ in steps:
+            self._wait_in_group(0)
+            if self._stop.is_set():
+                return False
+        return True
 
     def _position(self, partition: int) -> int:
         assert self._counting is not None  # noqa: S101  set before anything is read
@@ -321,8 +356,19 @@ class PageViewConsumer:
             if p in ends
         }
         self._counters.report(self._topic.id, reports)
+        self._tell_rebuilt(self._topic)
         self.progress.lag = sum(ends[p] - self._position(p) for p in ends)
         self.progress.age_ms = now - min((r["through"] for r in reports.values()), default=now)
+
+    def _tell_rebuilt(self, topic: Topic) -> None:
+        reached = [
+            partition
+            for partition in self._assigned
+            if self._position(partition) >= self._goals.get(partition, 2**63)
+        ]
+        self._counters.rebuilt(topic.name, topic.id, reached)
+        for partition in reached:
+            del self._goals[partition]
 
     def _known_end(self, partition: int) -> int:
         """The partition's end as of the last fetch."""

@@ -1,12 +1,16 @@
 """Counts consecutive events of one log, wherever they were read: from Kafka or the archive."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from ingest.pageview import PageView
 from processing import keys
 from processing.aggregation import HOLES, INVALID, Aggregator, Deltas
-from processing.counters import KNOWN, MOVED, Counters, Range
+from processing.counters import HELD, KNOWN, MOVED, Counters, Range
+
+# How long to wait before a held shard is tried again.
+HELD_S = 0.02
 
 
 class MarkerMoved(RuntimeError):
@@ -27,6 +31,11 @@ class Batch:
     @property
     def next(self) -> int:
         return self.offsets[-1] + 1
+
+    def only(self, sites: Container[str]) -> "Batch":
+        """The same range with nothing of it but these sites' page views."""
+        kept = [(offset, page_view) for offset, page_view in self.page_views if page_view.site in sites]
+        return Batch(self.partition, kept, [], self.offsets)
 
     def add(self, offset: int, page_view: PageView | None) -> None:
         self.offsets.append(offset)
@@ -85,13 +94,14 @@ class Counting:
         most = 0
         for shard, markers in enumerate(self._markers):
             offsets = to - markers[partition]
-            if offsets > 0:
+            most = max(most, offsets)
+            while markers[partition] < to:
                 self._apply(shard, partition, to, Deltas(ledger={category: offsets}))
-                most = max(most, offsets)
         return most
 
     def _count_in(self, shard: int, batch: Batch) -> None:
-        """One try: an id that another partition brought meanwhile makes it look again."""
+        """One try: an id that another partition brought meanwhile makes it look again, as does
+        a shard whose numbers are being swapped."""
         expected = self._markers[shard][batch.partition]
         aggregator = self._aggregators[shard]
         page_views = [
@@ -113,7 +123,9 @@ class Counting:
                 f"Partition {partition}, shard {shard}: the marker is {outcome.marker}, not "
                 f"{expected}. Another consumer counted, or Redis was rolled back."
             )
-        if outcome.result != KNOWN:
+        if outcome.result == HELD:
+            time.sleep(HELD_S)
+        elif outcome.result != KNOWN:
             self._markers[shard][partition] = outcome.marker
 
 

@@ -13,11 +13,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ingest.sites import SiteDirectory
 from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.archive import Archive
 from processing.consumer import ConsumerStopped, PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
+from processing.repair import Repair
+from processing.replay import Replay
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -94,18 +97,23 @@ def page_view_consumer() -> PageViewConsumer:
     retention = Retention(
         minute=settings.MINUTE_RETENTION_HOURS * 3_600, hour=settings.HOUR_RETENTION_DAYS * 86_400
     )
+    counters = Counters(connect(settings.REDIS_URL), shards)
+    aggregators = [
+        Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
+        for shard in range(shards)
+    ]
+    batch_events = settings.CONSUMER_BATCH_EVENTS
+    replay = Replay(Archive.from_settings(), counters, aggregators, batch_events, now_ms)
     return PageViewConsumer(
         Consumer(kafka_settings()),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
-        Counters(connect(settings.REDIS_URL), shards),
-        [
-            Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
-            for shard in range(shards)
-        ],
+        counters,
+        aggregators,
         DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
-        batch_events=settings.CONSUMER_BATCH_EVENTS,
+        batch_events=batch_events,
         max_invalid=settings.CONSUMER_MAX_INVALID,
         clock=now_ms,
+        repair=Repair(replay),
     )
 
 
