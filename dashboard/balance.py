@@ -152,7 +152,7 @@ def _equation(totals: dict[str, int]) -> str:
 
 def _of_expired(expired: int) -> Iterable[Remark]:
     if expired:
-        sentence = f"{_count(expired, 'event')} lost: expired in Kafka before being counted."
+        sentence = f"{_count(expired, 'event')} lost: expired in Kafka, not counted, not archived."
         yield Remark(LOST, sentence)
 
 

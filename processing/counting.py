@@ -34,7 +34,9 @@ class Batch:
 
     def only(self, sites: Container[str]) -> "Batch":
         """The same range with nothing of it but these sites' page views."""
-        kept = [(offset, page_view) for offset, page_view in self.page_views if page_view.site in sites]
+        kept = [
+            (offset, page_view) for offset, page_view in self.page_views if page_view.site in sites
+        ]
         return Batch(self.partition, kept, [], self.offsets)
 
     def add(self, offset: int, page_view: PageView | None) -> None:

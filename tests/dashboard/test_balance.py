@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from dashboard.balance import BEHIND, GONE, LOST, OK, judge
+from dashboard.balance import BEHIND, BUSY, GONE, LOST, OK, judge
 from dashboard.models import ApiKey
 from ingest.models import Site
 from processing import keys
@@ -192,6 +192,11 @@ def miscount(counted: CountedStore) -> None:
     counted.client.hset(keys.ledger(0, counted.topic_id), "0:counted", 1)
 
 
+def rebuild(counted: CountedStore) -> None:
+    goals = {f"{counted.topic_id}:0": 6, "total": 6}
+    counted.client.hset(keys.rebuilding(TOPIC), mapping=goals)
+
+
 # By name: what happened after three events were counted, the state, and words of the verdict.
 VERDICTS: dict[str, tuple[list[Step], str, str]] = {
     "balanced": (
@@ -220,6 +225,12 @@ VERDICTS: dict[str, tuple[list[Step], str, str]] = {
         "3h 3m behind: no consumer has reported for some seconds.",
     ),
     "unknown": ([], GONE, "No consumer has reported yet."),
+    "rebuilding": (
+        [report, rebuild],
+        BUSY,
+        "Rebuilding 50%: the live store was emptied and is counted again from the archive and the "
+        "log. So far 3 read = 2 counted + 1 duplicate.",
+    ),
     "invalid": (
         [lambda counted: counted.tally(invalid=5), report],
         BEHIND,
@@ -228,7 +239,7 @@ VERDICTS: dict[str, tuple[list[Step], str, str]] = {
     "expired": (
         [lambda counted: counted.tally(expired=1_200), report],
         LOST,
-        "1,200 events lost: expired in Kafka before being counted.",
+        "1,200 events lost: expired in Kafka, not counted, not archived.",
     ),
     "does not add up": (
         [report, miscount],
