@@ -11,13 +11,22 @@ from django.conf import settings
 
 from ingest.models import Site
 from processing import keys
-from processing.aggregation import CATEGORIES, EXPIRED, HOLES, LIVE_MINUTES, NOW_MS
+from processing.aggregation import (
+    CATEGORIES,
+    EXPIRED,
+    HOLES,
+    INVALID,
+    LIVE_MINUTES,
+    NOW_MS,
+)
 from processing.calendar import day_number, days, today
 from processing.counters import RedisClient, connect
 
 # A consumer reports at least once a second; after this silence its lag is unknown.
 _REPORT_VALID_MS = 5_000
 _LIVE_AGE_MS = 5_000
+# An unreadable message belongs to no site.
+SITE_CATEGORIES = tuple(category for category in CATEGORIES if category != INVALID)
 _NOTHING_KNOWN = {"through": None, "age_seconds": None, "lag": None, "state": "unknown"}
 
 
@@ -165,7 +174,9 @@ class Stats:
         """The balance: per partition, read = counted + duplicate + bot + late + invalid.
 
         `read` comes from the marker, the categories from their own counts, all of one shard
-        in one atomic read. `earlier_logs` sums the logs that were counted before.
+        in one atomic read. Shards are read one after the other: a partition's `in_flight`
+        tells how many offsets one has passed and another has not, and by as much its
+        categories may be ahead of `read`. `earlier_logs` sums the logs counted before.
         """
         topic_id = self._topic_id()
         reports = self._reports(topic_id)
@@ -187,6 +198,19 @@ class Stats:
             "totals": _sum(partitions),
             "earlier_logs": _sum(earlier),
         }
+
+    def site_ledger(self, site: Site, first: date, last: date) -> list[dict[str, Any]]:
+        """The site's balance of each day from `first` to `last`, by the day of arrival:
+        `day`, `read`, the sum, and the categories of events that name a site."""
+        names = self._keys(site)
+        wanted = days(first, last)
+        pipeline = self.client.pipeline(transaction=False)
+        for day in wanted:
+            pipeline.hmget(names.ledger(day_number(day)), SITE_CATEGORIES)
+        return [
+            _site_day(day, [int(events or 0) for events in found])
+            for day, found in zip(wanted, pipeline.execute(), strict=True)
+        ]
 
     def _balances(self, topic_id: str) -> dict[int, dict[str, int]]:
         """Per partition of one log, summed over the shards."""
@@ -303,8 +327,19 @@ def _add_up(shards: Sequence[dict[str, int]]) -> dict[str, int]:
     read the same offsets."""
     balance = {category: sum(shard[category] for shard in shards) for category in CATEGORIES}
     unread = {name: max((shard[name] for shard in shards), default=0) for name in (EXPIRED, HOLES)}
-    marker = min((shard["marker"] for shard in shards), default=0)
-    return {"marker": marker, "read": marker - sum(unread.values()), **balance, **unread}
+    markers = [shard["marker"] for shard in shards] or [0]
+    return {
+        "marker": min(markers),
+        "in_flight": max(markers) - min(markers),
+        "read": min(markers) - sum(unread.values()),
+        **balance,
+        **unread,
+    }
+
+
+def _site_day(day: date, events: Sequence[int]) -> dict[str, Any]:
+    categories = dict(zip(SITE_CATEGORIES, events, strict=True))
+    return {"day": day.isoformat(), "read": sum(events), **categories}
 
 
 def _row(
