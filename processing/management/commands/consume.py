@@ -126,6 +126,8 @@ def kafka_settings() -> dict[str, Any]:
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "group.id": settings.KAFKA_GROUP,
         "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
+        # The default, 3 s, is too long for a short session: it would end again and again.
+        "heartbeat.interval.ms": min(3_000, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
         "enable.auto.commit": False,
         # A position that the log does not have is said aloud, never jumped over.
         "auto.offset.reset": "error",
