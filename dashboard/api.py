@@ -23,13 +23,11 @@ from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import Refusal
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
-from processing.calendar import today
+from processing.calendar import read_day, today
 from processing.stats import SITE_CATEGORIES, Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
-# `date.fromisoformat` would also take 2026-W09-1.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @cache
@@ -82,9 +80,7 @@ def _read_day(request: Request, name: str, default: date) -> date:
     if not text:
         return default
     try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        return date.fromisoformat(text)
+        return read_day(text)
     except ValueError:
         raise Refusal(400, name, text, "not a day; write YYYY-MM-DD") from None
 

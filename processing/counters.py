@@ -62,6 +62,8 @@ class Counters:
         self.client = client
         self.shards = shards
         self.space = space
+        # While it is a set, the names of all keys that `apply` writes are added to it.
+        self.touched: set[str] | None = None
         self._script = client.register_script(
             (resources.files(__package__) / "apply.lua").read_text()
         )
@@ -93,7 +95,10 @@ class Counters:
         tells.
         """
         names, packed = _pack(shard, offsets, deltas)
-        result, detail = self._script(keys=[self.space + name for name in names], args=[packed])
+        names = [self.space + name for name in names]
+        if self.touched is not None:
+            self.touched.update(names)
+        result, detail = self._script(keys=names, args=[packed])
         if result in (b"known", b"held"):
             return Outcome(result.decode(), offsets.expected)
         return Outcome(result.decode(), int(detail))

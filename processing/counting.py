@@ -1,10 +1,12 @@
 """Counts consecutive events of one log, wherever they were read: from Kafka or the archive."""
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ingest.pageview import PageView
+from confluent_kafka import Message
+
+from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
 from processing.aggregation import HOLES, INVALID, Aggregator, Deltas
 from processing.counters import HELD, KNOWN, MOVED, Counters, Range
@@ -34,9 +36,7 @@ class Batch:
 
     def only(self, sites: Container[str]) -> "Batch":
         """The same range with nothing of it but these sites' page views."""
-        kept = [
-            (offset, page_view) for offset, page_view in self.page_views if page_view.site in sites
-        ]
+        kept = [(o, page_view) for o, page_view in self.page_views if page_view.site in sites]
         return Batch(self.partition, kept, [], self.offsets)
 
     def add(self, offset: int, page_view: PageView | None) -> None:
@@ -45,6 +45,21 @@ class Batch:
             self.invalid.append(offset)
         else:
             self.page_views.append((offset, page_view))
+
+
+def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> Iterator[Batch]:
+    """Consecutive messages of one partition, decoded, at most so many at a time."""
+    batch = Batch(partition)
+    for message in messages:
+        try:
+            batch.add(message.offset() or 0, decode(message.value()))
+        except UndecodableMessage:
+            batch.add(message.offset() or 0, None)
+        if len(batch.offsets) >= most:
+            yield batch
+            batch = Batch(partition)
+    if batch.offsets:
+        yield batch
 
 
 class Counting:
@@ -73,6 +88,9 @@ class Counting:
         """The first offset that not every shard has counted."""
         return min(markers[partition] for markers in self._markers)
 
+    def marker(self, shard: int, partition: int) -> int:
+        return self._markers[shard][partition]
+
     def confirm(self) -> None:
         """Raises `MarkerMoved` unless the store still says what is believed."""
         found = self._counters.markers(self.topic_id, len(self._markers[0]))
@@ -87,9 +105,13 @@ class Counting:
 
     def count(self, batch: Batch) -> None:
         """Count what of the batch is not counted yet, in each shard at once or not at all."""
-        for shard, markers in enumerate(self._markers):
-            while markers[batch.partition] < batch.next:
-                self._count_in(shard, batch)
+        for shard in range(len(self._markers)):
+            self.count_in(shard, batch)
+
+    def count_in(self, shard: int, batch: Batch) -> None:
+        """The same in one shard only."""
+        while self._markers[shard][batch.partition] < batch.next:
+            self._try(shard, batch)
 
     def pass_over(self, partition: int, to: int, category: str) -> int:
         """Move the markers to `to` over offsets that can't be read; returns how many."""
@@ -101,7 +123,7 @@ class Counting:
                 self._apply(shard, partition, to, Deltas(ledger={category: offsets}))
         return most
 
-    def _count_in(self, shard: int, batch: Batch) -> None:
+    def _try(self, shard: int, batch: Batch) -> None:
         """One try: an id that another partition brought meanwhile makes it look again, as does
         a shard whose numbers are being swapped."""
         expected = self._markers[shard][batch.partition]

@@ -106,7 +106,7 @@ class Pipeline:
         defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}
         options = defaults | options
         counters = Counters(connect(self.servers.redis_url), self.shards)
-        aggregators = self._aggregators()
+        aggregators = self.aggregators()
         batch_events, clock = options["batch_events"], options["clock"]
         replay = Replay(archive, counters, aggregators, batch_events, clock) if archive else None
         return PageViewConsumer(
@@ -130,7 +130,7 @@ class Pipeline:
             **options,
         )
 
-    def _aggregators(self) -> list[Aggregator]:
+    def aggregators(self) -> list[Aggregator]:
         return [
             Aggregator(
                 shard,

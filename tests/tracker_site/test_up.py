@@ -86,6 +86,8 @@ def test_it_counts_a_real_log_exactly_whatever_is_killed_and_stopped(
     wait_for(lambda: balance(stack)["read"] == 2 * 3_617, "the second import to be read", 60)
     assert balance(stack)["duplicate"] == 3_617
     check_ground_truth(stack)
+    assert "1 sites rebuilt, 0 days changed" in stack.manage("rebuild")
+    check_ground_truth(stack)
     # Redis is a view: emptied, it comes back from archive and log to the same numbers.
     before = balance(stack)
     with connect(stack.state()["environment"]["REDIS_URL"]) as store:

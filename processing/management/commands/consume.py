@@ -88,8 +88,26 @@ class ProgressLine:
 
 def page_view_consumer() -> PageViewConsumer:
     """A consumer wired by the settings."""
+    counters = Counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS)
+    counted_by = aggregators(SiteDirectory())
+    batch_events = settings.CONSUMER_BATCH_EVENTS
+    replay = Replay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
+    return PageViewConsumer(
+        Consumer(kafka_settings()),
+        Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
+        counters,
+        counted_by,
+        DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
+        batch_events=batch_events,
+        max_invalid=settings.CONSUMER_MAX_INVALID,
+        clock=now_ms,
+        repair=Repair(replay),
+    )
+
+
+def aggregators(sites: SiteDirectory) -> list[Aggregator]:
+    """One a shard, by the settings."""
     shards = settings.REDIS_SHARDS
-    sites = SiteDirectory()
     windows = DuplicateWindows(
         recent=settings.DUPLICATE_WINDOW_MINUTES * 60_000,
         backfill=settings.BACKFILL_DUPLICATE_WINDOW_DAYS * 86_400_000,
@@ -97,24 +115,10 @@ def page_view_consumer() -> PageViewConsumer:
     retention = Retention(
         minute=settings.MINUTE_RETENTION_HOURS * 3_600, hour=settings.HOUR_RETENTION_DAYS * 86_400
     )
-    counters = Counters(connect(settings.REDIS_URL), shards)
-    aggregators = [
+    return [
         Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
         for shard in range(shards)
     ]
-    batch_events = settings.CONSUMER_BATCH_EVENTS
-    replay = Replay(Archive.from_settings(), counters, aggregators, batch_events, now_ms)
-    return PageViewConsumer(
-        Consumer(kafka_settings()),
-        Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
-        counters,
-        aggregators,
-        DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
-        batch_events=batch_events,
-        max_invalid=settings.CONSUMER_MAX_INVALID,
-        clock=now_ms,
-        repair=Repair(replay),
-    )
 
 
 def kafka_settings() -> dict[str, Any]:
