@@ -204,9 +204,8 @@ def _is_late(planned_at: datetime, now_ms: int) -> bool:
 
 
 def _as_json(states: States) -> dict[str, Any]:
-    unfinished = states.state in Segment.UNFINISHED and states.oldest is not None
-    oldest = states.oldest.isoformat(timespec="seconds") if unfinished and states.oldest else None
-    return asdict(states) | {"oldest": oldest}
+    oldest = states.oldest if states.state in Segment.UNFINISHED else None
+    return asdict(states) | {"oldest": oldest and oldest.isoformat(timespec="seconds")}
 
 
 def _moment(moment: datetime) -> str:
