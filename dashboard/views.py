@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from dashboard.api import stats
-from dashboard.assets import page_version
+from dashboard.assets import import_map, page_version
 from dashboard.balance import STORE_AWAY, read_balance, read_site_balance
 from dashboard.balance_tables import archive_table, earlier_table, partition_table, site_table
 from dashboard.snippet import request_of, snippet_of
@@ -102,8 +102,8 @@ def _first_day(site: Site) -> date:
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
-    """For every template: the version of scripts and styles."""
-    return {"page_version": page_version()}
+    """For every template: which scripts and styles belong to this server."""
+    return {"page_version": page_version(), "import_map": import_map()}
 
 
 def _row(site: Site, summary: dict[str, int | None]) -> dict[str, Any]:
