@@ -37,10 +37,13 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        line = ProgressLine(consumer)
         try:
-            consumer.run(ProgressLine(consumer).show)
+            consumer.run(line.show)
         except ConsumerStopped as reason:
             raise CommandError(str(reason)) from None
+        finally:
+            line.end()
         logger.info("The consumer stopped cleanly.")
 
 
@@ -68,6 +71,11 @@ class ProgressLine:
             logger.info(
                 "Counting: %(events_per_second)s events/s, lag %(lag)s", fields, extra=fields
             )
+
+    def end(self) -> None:
+        """What is written next begins on a line of its own."""
+        if self._terminal:
+            sys.stderr.write("\n")
 
     def _fields(self, rate: float) -> dict[str, Any]:
         return {
