@@ -24,12 +24,12 @@ from confluent_kafka import (
 
 from ingest.pageview import UndecodableMessage, decode
 from processing.aggregation import EXPIRED, Aggregator
+from processing.archive_replay import CLOCK_MARGIN_MS, RepairWaits
 from processing.counters import Counters
 from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.log import Log, LogUnavailable, Topic
 from processing.repair import Repair
-from processing.replay import CLOCK_MARGIN_MS, RepairWaits
 
 logger = logging.getLogger(__name__)
 

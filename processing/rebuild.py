@@ -13,11 +13,11 @@ from importlib import resources
 
 from ingest.models import Site
 from processing import keys
+from processing.archive_replay import ArchiveReplay
 from processing.calendar import day_number, local_hour
 from processing.counters import Counters
 from processing.counting import Batch, Counting, batches
 from processing.log import Log, Topic
-from processing.replay import Replay
 
 # For so long at most the counting of a shard stands still while its numbers are swapped.
 HOLD_MS = 10_000
@@ -62,7 +62,7 @@ class Rebuild:
     """
 
     def __init__(
-        self, log: Log, replay: Replay, live: Counters, sites: Sequence[Site], days: Days | None
+        self, log: Log, replay: ArchiveReplay, live: Counters, sites: Sequence[Site], days: Days | None
     ) -> None:
         self._log = log
         self._replay = replay

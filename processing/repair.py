@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from processing import keys
+from processing.archive_replay import ArchiveReplay, Planned, RepairWaits
 from processing.counting import Counting
-from processing.replay import Planned, RepairWaits, Replay
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ LOCK_S = 60.0
 class Repair:
     """What a consumer does before it counts, by steps, so that it can stay in its group."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: ArchiveReplay) -> None:
         self._replay = replay
         self._counters = replay.counters
 

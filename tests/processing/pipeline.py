@@ -18,13 +18,13 @@ from ingest.models import Site
 from ingest.pageview import PageView, encode
 from processing.aggregation import Aggregator, Retention, SiteRules
 from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay
 from processing.consumer import PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
-from processing.replay import Replay
 from processing.stats import Stats, now_ms
 from tests.conftest import Servers
 from tracker_site import settings as settings_module
@@ -108,7 +108,7 @@ class Pipeline:
         counters = Counters(connect(self.servers.redis_url), self.shards)
         aggregators = self.aggregators()
         batch_events, clock = options["batch_events"], options["clock"]
-        replay = Replay(archive, counters, aggregators, batch_events, clock) if archive else None
+        replay = ArchiveReplay(archive, counters, aggregators, batch_events, clock) if archive else None
         return PageViewConsumer(
             Consumer(
                 {

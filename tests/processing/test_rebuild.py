@@ -13,12 +13,12 @@ from ingest.models import Site
 from processing import keys
 from processing.aggregation import Deltas, SiteRules
 from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay
 from processing.calendar import day_number
 from processing.counters import HELD, Counters, Range
 from processing.models import Segment
 from processing.object_store import ObjectStore
 from processing.rebuild import Days, NotSwapped, Rebuild, space_of
-from processing.replay import Replay
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view, wait_for
 
@@ -37,7 +37,7 @@ def rebuild_of(
 ) -> Rebuild:
     chosen = list(sites) or [pipeline.site]
     space = space_of(pipeline.topic, chosen, days)
-    replay = Replay(
+    replay = ArchiveReplay(
         archive,
         Counters(pipeline.client, pipeline.shards, space),
         pipeline.aggregators(),

@@ -14,13 +14,13 @@ from django.core.management.base import BaseCommand, CommandError
 from ingest.sites import SiteDirectory
 from processing.aggregation import Aggregator, Retention, SiteRules
 from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay
 from processing.consumer import ConsumerStopped, PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
-from processing.replay import Replay
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def page_view_consumer() -> PageViewConsumer:
     counters = Counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS)
     counted_by = aggregators(SiteDirectory())
     batch_events = settings.CONSUMER_BATCH_EVENTS
-    replay = Replay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
+    replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
     return PageViewConsumer(
         Consumer(kafka_settings()),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),

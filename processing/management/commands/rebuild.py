@@ -12,13 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ingest.models import Site
 from ingest.sites import SiteDirectory
 from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay, RepairWaits
 from processing.calendar import read_day
 from processing.counters import Counters, connect
 from processing.counting import MarkerMoved
 from processing.log import Log, LogUnavailable
 from processing.management.commands.consume import aggregators
 from processing.rebuild import Days, Difference, NotSwapped, Rebuild, days_between, space_of
-from processing.replay import RepairWaits, Replay
 from processing.stats import now_ms
 
 _TROUBLES = (NotSwapped, RepairWaits, LogUnavailable, MarkerMoved, redis.RedisError)
@@ -109,7 +109,7 @@ def _rebuild(sites: list[Site], days: Days | None) -> Rebuild:
     client = connect(settings.REDIS_URL)
     shards, topic = settings.REDIS_SHARDS, settings.KAFKA_TOPIC
     shadow = Counters(client, shards, space_of(topic, sites, days))
-    replay = Replay(
+    replay = ArchiveReplay(
         Archive.from_settings(),
         shadow,
         aggregators(SiteDirectory()),

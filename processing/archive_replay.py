@@ -29,7 +29,7 @@ class RepairWaits(RuntimeError):
     """Raised when the archive can't be read now, or another process repairs; try again."""
 
 
-class Replay:
+class ArchiveReplay:
     """Reads segments of `archive` into `counters`, at most `batch_events` at a time.
 
     `sites`: only their events are counted; None: everything. `clock` gives Unix milliseconds.
