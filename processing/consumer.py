@@ -290,7 +290,8 @@ class PageViewConsumer:
                 "it, or raise CONSUMER_MAX_INVALID to put them all into the dead letters."
             )
         if letters:
-            self._dead_letters.keep(letters)
+            assert self._topic is not None  # noqa: S101  set before anything is read
+            self._dead_letters.keep(letters, self._topic.id)
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
     # --- Counting ---------------------------------------------------------------------
@@ -309,13 +310,14 @@ class PageViewConsumer:
         expected = self._markers[shard][batch.partition]
         aggregator = self._aggregators[shard]
         shards = len(self._aggregators)
-        page_views = [
-            page_view
+        own = [
+            (offset, page_view)
             for offset, page_view in batch.page_views
             if offset >= expected and keys.shard_of(page_view.site, shards) == shard
         ]
+        page_views, places = [page_view for _, page_view in own], [offset for offset, _ in own]
         known = self._counters.known_ids(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000)
+        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, places)
         self._tally_unread(deltas, shard, batch, expected)
         self._apply(shard, batch.partition, batch.next, deltas)
 
