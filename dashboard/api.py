@@ -6,6 +6,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
 import redis
 from django.db import OperationalError
 from drf_spectacular.types import OpenApiTypes
@@ -17,11 +18,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dashboard.authentication import ApiKeyAuthentication, require_reader
+from dashboard.authentication import ApiKeyAuthentication, require_any_site, require_reader
 from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import Refusal
 from processing.calendar import today
+from processing.log import LogUnavailable
+from processing.object_store import ArchiveUrlError
+from processing.receipts import OUTCOMES, Place, Receipts, UnknownReceipt
 from processing.stats import Stats, now_ms
 
 MOST_DAYS = 3_660
@@ -34,6 +38,12 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 def stats() -> Stats:
     """The one reader of this process."""
     return Stats.from_settings()
+
+
+@cache
+def receipts() -> Receipts:
+    """The same for receipts."""
+    return Receipts.from_settings()
 
 
 class Away(APIException):
@@ -103,6 +113,10 @@ class _ReadEndpoint(APIView):
             exc = Away("The live store")
         elif isinstance(exc, OperationalError):
             exc = Away("The database")
+        elif isinstance(exc, LogUnavailable):
+            exc = Away("Kafka")
+        elif isinstance(exc, OSError | pa.ArrowException | ArchiveUrlError):
+            exc = Away("The archive")
         return super().handle_exception(exc)
 
     @staticmethod
@@ -134,6 +148,7 @@ def _object(**fields: Any) -> dict[str, Any]:
 
 _COUNT = {"type": "integer"}
 _TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
 def _list(**fields: Any) -> dict[str, Any]:
@@ -187,6 +202,42 @@ class NowView(_ReadEndpoint):
         found = self.site(request, site)
         now = now_ms()
         return Response({**stats().now(found, now), "as_of": stats().as_of(now)})
+
+
+class ReceiptView(_ReadEndpoint):
+    @extend_schema(
+        summary="What became of one event",
+        description="`receipt` is what `track` answered. Where the topic was made again, `log` "
+        "names the log that it is of.",
+        parameters=[OpenApiParameter("log", str, description="Topic id. Default: the present.")],
+        responses=OpenApiResponse(
+            _object(
+                receipt=_TEXT,
+                log=_TEXT,
+                logged={"type": "boolean"},
+                outcome={"type": "string", "enum": list(OUTCOMES)},
+                reason=_TEXT,
+                site=_TEXT_OR_NULL,
+                event_id=_TEXT_OR_NULL,
+                path=_TEXT_OR_NULL,
+                archived={
+                    "type": ["object", "null"],
+                    "properties": {"object": _TEXT, "row": _COUNT},
+                },
+            )
+        ),
+    )
+    def get(self, request: Request, receipt: str) -> Response:
+        place = Place.read(receipt, request.query_params.get("log"))
+        require_any_site(request)
+        try:
+            fate = receipts().find(place)
+        except UnknownReceipt as error:
+            raise NotFound(str(error)) from None
+        site = None if fate.site is None else Site.objects.filter(public_id=fate.site).first()
+        # What can't be read, or is of a site that is gone, is for who may read every site.
+        require_reader(request, site)
+        return Response({**fate.as_json(), "as_of": stats().as_of(now_ms())})
 
 
 class LedgerView(_ReadEndpoint):

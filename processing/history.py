@@ -35,6 +35,9 @@ class Archived(NamedTuple):
     key: str
     row: int
 
+    def as_json(self) -> dict[str, Any]:
+        return {"object": self.key, "row": self.row}
+
 
 @dataclass
 class History:
