@@ -6,6 +6,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
 import redis
 from django.db import OperationalError
 from drf_spectacular.types import OpenApiTypes
@@ -17,13 +18,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dashboard.authentication import ApiKeyAuthentication, require_reader
+from dashboard.authentication import ApiKeyAuthentication, require_any_site, require_reader
 from dashboard.balance import STATES, read_balance, read_site_balance
 from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import Refusal
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.calendar import read_day, today
+from processing.log import LogUnavailable
+from processing.object_store import ArchiveUrlError
+from processing.receipts import OUTCOMES, Place, Receipts, UnknownReceipt
 from processing.stats import SITE_CATEGORIES, Stats, now_ms
 
 MOST_DAYS = 3_660
@@ -34,6 +38,12 @@ MOST_PAGES = 1_000
 def stats() -> Stats:
     """The one reader of this process."""
     return Stats.from_settings()
+
+
+@cache
+def receipts() -> Receipts:
+    """The same for receipts."""
+    return Receipts.from_settings()
 
 
 class Away(APIException):
@@ -101,6 +111,10 @@ class _ReadEndpoint(APIView):
             exc = Away("The live store")
         elif isinstance(exc, OperationalError):
             exc = Away("The database")
+        elif isinstance(exc, LogUnavailable):
+            exc = Away("Kafka")
+        elif isinstance(exc, OSError | pa.ArrowException | ArchiveUrlError):
+            exc = Away("The archive")
         return super().handle_exception(exc)
 
     @staticmethod
@@ -135,6 +149,7 @@ _COUNT = {"type": "integer"}
 _COUNT_OR_NULL = {"type": ["integer", "null"]}
 _TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
 _TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
 def _list(**fields: Any) -> dict[str, Any]:
@@ -188,6 +203,42 @@ class NowView(_ReadEndpoint):
         found = self.site(request, site)
         now = now_ms()
         return Response({**stats().now(found, now), "as_of": stats().as_of(now)})
+
+
+class ReceiptView(_ReadEndpoint):
+    @extend_schema(
+        summary="What became of one event",
+        description="`receipt` is what `track` answered. Where the topic was made again, `log` "
+        "names the log that it is of.",
+        parameters=[OpenApiParameter("log", str, description="Topic id. Default: the present.")],
+        responses=OpenApiResponse(
+            _object(
+                receipt=_TEXT,
+                log=_TEXT,
+                logged={"type": "boolean"},
+                outcome={"type": "string", "enum": list(OUTCOMES)},
+                reason=_TEXT,
+                site=_TEXT_OR_NULL,
+                event_id=_TEXT_OR_NULL,
+                path=_TEXT_OR_NULL,
+                archived={
+                    "type": ["object", "null"],
+                    "properties": {"object": _TEXT, "row": _COUNT},
+                },
+            )
+        ),
+    )
+    def get(self, request: Request, receipt: str) -> Response:
+        place = Place.read(receipt, request.query_params.get("log"))
+        require_any_site(request)
+        try:
+            fate = receipts().find(place)
+        except UnknownReceipt as error:
+            raise NotFound(str(error)) from None
+        site = None if fate.site is None else Site.objects.filter(public_id=fate.site).first()
+        # What can't be read, or is of a site that is gone, is for who may read every site.
+        require_reader(request, site)
+        return Response({**fate.as_json(), "as_of": stats().as_of(now_ms())})
 
 
 _CATEGORIES = dict.fromkeys(("read", *CATEGORIES, EXPIRED, HOLES, "archived_rows"), _COUNT)

@@ -63,6 +63,12 @@ def require_reader(request: Request, site: Site | None) -> None:
         raise PermissionDenied("You may not view sites. Ask an admin for the permission.")
 
 
+def require_any_site(request: Request) -> None:
+    """Raises 403 unless there may be a site that the key, or the logged-in user, can read."""
+    if not isinstance(request.auth, ApiKey):
+        require_reader(request, None)
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "dashboard.authentication.ApiKeyAuthentication"
     name = "apiKey"

@@ -1,7 +1,8 @@
 """Page views in, changes of counters out. Pure: no Kafka, no Redis, no clock."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from ingest.pageview import PageView
 from processing import keys
@@ -56,9 +57,19 @@ class Deltas:
     # Keys in which these ids were not found, and must still not be when this is applied.
     absent: dict[str, set[str]] = field(default_factory=dict)
     clock: int = 0
+    # Offsets of the duplicates, as [first, last] of each run.
+    duplicates: list[list[int]] = field(default_factory=list)
 
     def tally(self, category: str, events: int = 1) -> None:
         self.ledger[category] = self.ledger.get(category, 0) + events
+
+    def note_duplicate(self, offset: int, follows: bool) -> None:
+        """`follows`: the shard's page view before it was one too. What lies between them is
+        of other shards or no page view, so the run may lead over it."""
+        if follows:
+            self.duplicates[-1][1] = offset
+        else:
+            self.duplicates.append([offset, offset])
 
     def add(self, key: str, expiry: int, path: str) -> None:
         counts = self.hashes.setdefault(key, {})
@@ -104,15 +115,24 @@ class Aggregator:
         return wanted
 
     def aggregate(
-        self, page_views: Iterable[PageView], known: Mapping[str, set[str]], now_s: int
+        self,
+        page_views: Iterable[PageView],
+        known: Mapping[str, set[str]],
+        now_s: int,
+        offsets: Sequence[int] = (),
     ) -> Deltas:
-        """`known`: per key of `lookups`, the fingerprints that are there already."""
+        """`known`: per key of `lookups`, the fingerprints that are there already. `offsets`:
+        where each page view lies; without them the duplicates' places are not noted."""
         deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS)
-        for page_view in page_views:
+        before = ""
+        for offset, page_view in zip(offsets or repeat(-1), page_views, strict=False):
             deltas.clock = max(deltas.clock, page_view.received)
             category = self._count(deltas, page_view, known, now_s)
             deltas.tally(category)
             self._tally_site(deltas, page_view, category, now_s)
+            if category == DUPLICATE and offset >= 0:
+                deltas.note_duplicate(offset, follows=before == DUPLICATE)
+            before = category
         return deltas
 
     def _count(

@@ -10,6 +10,7 @@
 --   hashes   {{key, expire at (Unix s; 0: never), {field, n, …}}, …}
 --   visitors {{key, expire at, {visitor, …}}, …}
 --   now      {{sorted set, hash, forget before (ms), {visitor, arrival, path, …}}, …}
+--   duplicates {{key, first, last offset}, …} in the order of the log
 --   states   {{key, last arrival, last ts}, …}
 -- Returns {"applied", next}, {"moved", the marker found} or {"known", key}: an id that the
 -- caller took for new is there by now, so the caller looks again; or {"held", 0}: the numbers
@@ -69,6 +70,15 @@ for _, now in ipairs(b.now) do
   end)
   redis.call('EXPIRE', seen, 600)
   redis.call('EXPIRE', pages, 600)
+end
+for n, run in ipairs(b.duplicates) do
+  local key, first, last = KEYS[run[1]], run[2], run[3]
+  local before = n == 1 and redis.call('ZRANGE', key, -1, -1)[1]
+  if before and tonumber(before:match('-(%d+)')) == first - 1 then
+    redis.call('ZREM', key, before)
+    first = tonumber(before:match('%d+'))
+  end
+  redis.call('ZADD', key, last, string.format('%.0f-%.0f', first, last))
 end
 for _, state in ipairs(b.states) do
   local key = KEYS[state[1]]

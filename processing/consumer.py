@@ -308,7 +308,8 @@ class PageViewConsumer:
                 "it, or raise CONSUMER_MAX_INVALID to put them all into the dead letters."
             )
         if letters:
-            self._dead_letters.keep(letters)
+            assert self._topic is not None  # noqa: S101  set before anything is read
+            self._dead_letters.keep(letters, self._topic.id)
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
     def _count(self, batch: Batch) -> None:

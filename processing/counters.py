@@ -218,6 +218,10 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
                 ]
                 for site, people in deltas.now.items()
             ],
+            "duplicates": [
+                [number(keys.duplicates(shard, offsets.topic_id, offsets.partition)), *run]
+                for run in deltas.duplicates
+            ],
             "states": [[number(site.state), *last] for site, last in deltas.states.items()],
         }
     )

@@ -128,13 +128,14 @@ class Counting:
         a shard whose numbers are being swapped."""
         expected = self._markers[shard][batch.partition]
         aggregator = self._aggregators[shard]
-        page_views = [
-            page_view
+        own = [
+            (offset, page_view)
             for offset, page_view in batch.page_views
             if offset >= expected and keys.shard_of(page_view.site, len(self._aggregators)) == shard
         ]
+        page_views, offsets = [page_view for _, page_view in own], [offset for offset, _ in own]
         known = self._counters.known_ids(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000)
+        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, offsets)
         _tally_unread(deltas, shard, batch, expected)
         self._apply(shard, batch.partition, batch.next, deltas)
 

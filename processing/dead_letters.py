@@ -17,10 +17,11 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """Writes dead letters to Kafka, with headers `reason`, `topic`, `partition`, `offset`.
+    """Writes dead letters to Kafka, with headers `reason`, `topic`, `log` (the topic's id),
+    `partition`, `offset`.
 
     A letter may be written again when the consumer that wrote it dies before its batch is
-    applied; `topic`, `partition` and `offset` tell the copies.
+    applied; `log`, `partition` and `offset` tell the copies.
     """
 
     def __init__(self, bootstrap_servers: str, topic: str, timeout: float = 10.0) -> None:
@@ -36,8 +37,9 @@ class DeadLetters:
             }
         )
 
-    def keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Returns when every letter is safe; raises `LogUnavailable` otherwise."""
+    def keep(self, letters: Sequence[DeadLetter], topic_id: str) -> None:
+        """Returns when every letter, read from the log `topic_id`, is safe; raises
+        `LogUnavailable` otherwise."""
         errors: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -50,7 +52,7 @@ class DeadLetters:
                     self.topic,
                     key=letter.message.key(),
                     value=letter.message.value(),
-                    headers=_headers(letter),
+                    headers=_headers(letter, topic_id),
                     on_delivery=delivered,
                 )
             waiting = self._producer.flush(self._timeout)
@@ -60,11 +62,12 @@ class DeadLetters:
             raise LogUnavailable(f"dead letters can't be written: {errors[:1] or 'timed out'}")
 
 
-def _headers(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
+def _headers(letter: DeadLetter, topic_id: str) -> list[tuple[str, str | bytes | None]]:
     message = letter.message
     return [
         ("reason", letter.reason),
         ("topic", message.topic() or ""),
+        ("log", topic_id),
         ("partition", str(message.partition())),
         ("offset", str(message.offset())),
     ]

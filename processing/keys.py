@@ -35,6 +35,11 @@ def clock(shard: int, topic_id: str) -> str:
     return f"{tag(shard)}:clock:{topic_id}"
 
 
+def duplicates(shard: int, topic_id: str, partition: int) -> str:
+    """Sorted set: `<first>-<last>`, offsets of duplicates → the last."""
+    return f"{tag(shard)}:duplicates:{topic_id}:{partition}"
+
+
 def ids(shard: int, kind: str, step: int) -> str:
     """Set: fingerprints of the retryable ids that arrived in one step of time."""
     return f"{tag(shard)}:ids:{kind}:{step}"

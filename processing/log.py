@@ -84,6 +84,30 @@ class Log:
         finally:
             consumer.close()
 
+    def message(self, partition: int, offset: int) -> Message | None:
+        """The message at `offset`; None where there is none: it has expired, is not written
+        yet, or never was one."""
+        latest = self._offsets(partition + 1, OffsetSpec.latest())[partition]
+        consumer = self._consumer()
+        try:
+            # From an offset beyond its end the embedded broker answers nothing at all.
+            consumer.assign([TopicPartition(self.topic, partition, min(offset, latest))])
+            return self._read_one(consumer, offset)
+        finally:
+            consumer.close()
+
+    def _read_one(self, consumer: Consumer, offset: int) -> Message | None:
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            if _is_end(message) or _is_out_of_range(message):
+                return None
+            if _offset(message) >= offset:
+                return message if message.offset() == offset else None
+        raise LogUnavailable(f"no message of {self.topic!r} within {self.timeout:.0f} s")
+
     def read(self, partition: int, start: int, end: int) -> Iterator[Message]:
         """Every message of `partition` with `start` <= offset < `end`, in order.
 
@@ -193,6 +217,14 @@ def _lacks_leader(error: Exception) -> bool:
 def _is_end(message: Message) -> bool:
     error = message.error()
     return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+
+def _is_out_of_range(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() in (
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+    )
 
 
 def _offset(message: Message) -> int:

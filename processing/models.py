@@ -57,3 +57,29 @@ class Segment(models.Model):
     @property
     def events(self) -> int:
         return self.end - self.start
+
+
+class Replay(models.Model):
+    """A dead letter that was put back into the log, or was about to be.
+
+    The row is written before the letter is sent and says when that was; `done_at` is set
+    once Kafka has it. Between the two a kill leaves it open, and the letter's event id tells
+    whether it has been counted.
+    """
+
+    # Where the letter was first logged; copies of it share one row.
+    log = models.CharField(max_length=249)
+    partition = models.PositiveIntegerField()
+    offset = models.PositiveBigIntegerField()
+    started_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["log", "partition", "offset"], name="one_replay_a_letter"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.log}, {self.partition}-{self.offset}"

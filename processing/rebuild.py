@@ -62,7 +62,12 @@ class Rebuild:
     """
 
     def __init__(
-        self, log: Log, replay: ArchiveReplay, live: Counters, sites: Sequence[Site], days: Days | None
+        self,
+        log: Log,
+        replay: ArchiveReplay,
+        live: Counters,
+        sites: Sequence[Site],
+        days: Days | None,
     ) -> None:
         self._log = log
         self._replay = replay

@@ -36,8 +36,9 @@ class CountedStore:
         counters = Counters(self.client, 1)
         counters.remember_log(TOPIC, self.topic_id)
         known = counters.known_ids(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, now_ms() // 1_000)
         end = self.offset + len(page_views)
+        places = range(self.offset, end)
+        deltas = aggregator.aggregate(page_views, known, now_ms() // 1_000, places)
         outcome = counters.apply(0, Range(self.topic_id, 0, self.offset, end), deltas)
         assert outcome.result == APPLIED
         self.offset = end

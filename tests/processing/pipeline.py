@@ -108,7 +108,9 @@ class Pipeline:
         counters = Counters(connect(self.servers.redis_url), self.shards)
         aggregators = self.aggregators()
         batch_events, clock = options["batch_events"], options["clock"]
-        replay = ArchiveReplay(archive, counters, aggregators, batch_events, clock) if archive else None
+        replay = (
+            ArchiveReplay(archive, counters, aggregators, batch_events, clock) if archive else None
+        )
         return PageViewConsumer(
             Consumer(
                 {

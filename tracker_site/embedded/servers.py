@@ -7,6 +7,7 @@ Each class owns one process on a loopback port, its data directory and its log f
 
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,9 +29,16 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, below those that outgoing connections get: one of them
+    could take it before the server does."""
+    while True:
+        port = 15_000 + secrets.randbelow(15_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Server:

@@ -1,0 +1,84 @@
+"""`manage.py reconcile`: prove that Redis says what the archive and the log say."""
+
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import redis
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ingest.models import Site
+from processing.log import LogUnavailable
+from processing.object_store import ArchiveUrlError
+from processing.reconciliation import Findings, Reconciliation
+
+_TROUBLES = (redis.RedisError, LogUnavailable, OSError, pa.ArrowException, ArchiveUrlError)
+
+
+class Command(BaseCommand):
+    help = (
+        "Recount the archive and the log, plainly, and compare every number in Redis with it. "
+        "Exits with 1 where one differs. Counting may go on meanwhile."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--site", help="only this site's numbers")
+        parser.add_argument(
+            "--from", dest="first", type=_day, default=date.min, metavar="YYYY-MM-DD",
+            help="only from this day on, on the site's clock",
+        )  # fmt: skip
+        parser.add_argument(
+            "--to", dest="last", type=_day, default=date.max, metavar="YYYY-MM-DD",
+            help="only up to this day",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        first, last, site = options["first"], options["last"], options["site"]
+        if first > last:
+            raise CommandError(f"--from {first} lies after --to {last}.")
+        if site is not None and not Site.objects.filter(public_id=site).exists():
+            raise CommandError(f"No site {site!r}. Sites are in the admin.")
+        try:
+            with _progress() as progress:
+                task = progress.add_task("Recounting", total=None)
+                findings = Reconciliation.from_settings().run(
+                    site, first, last,
+                    lambda done, total: progress.update(task, completed=done, total=total),
+                )  # fmt: skip
+        except _TROUBLES as trouble:
+            raise CommandError(f"Nothing was proven: {trouble}") from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. Nothing was proven.") from None
+        self._tell(findings)
+
+    def _tell(self, findings: Findings) -> None:
+        for line in [*findings.unreadable, *findings.differences]:
+            self.stdout.write(str(line))
+        differences = len(findings.differences)
+        self.stdout.write(
+            f"{findings.events:,} events recounted, {findings.compared:,} numbers compared, "
+            f"{differences:,} differences; {findings.waiting:,} events wait to be counted."
+        )
+        if differences:
+            raise CommandError(
+                f"Redis and the recount differ in {differences:,} numbers; see above."
+            )
+
+
+def _day(text: str) -> date:
+    """As argparse wants it: raises `ValueError`, which names the value."""
+    return date.fromisoformat(text)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} events"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

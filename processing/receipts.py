@@ -1,0 +1,198 @@
+"""What became of one event: looked up by its receipt, stored nowhere (SPEC.md §10)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from ingest.models import Site
+from ingest.pageview import PageView
+from ingest.refusals import Refusal
+from processing import keys
+from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE, SiteRules
+from processing.archive import Archive
+from processing.counters import RedisClient, connect
+from processing.history import Archived, Event, find_archived, page_view_in, written
+from processing.models import Segment
+
+WAITING = "waiting"
+OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, EXPIRED)
+_REASONS = {
+    WAITING: "It is safe in Kafka and will be counted.",
+    COUNTED: "It is in the counts of its site.",
+    DUPLICATE: "An event of the same site and event_id had been counted before.",
+    BOT: "It is a bot's.",
+    LATE: "It was older, as it arrived, than what the site keeps.",
+    INVALID: "It is no page view that this version can read. It lies in the dead letters too.",
+    EXPIRED: "It was logged; by now neither Kafka nor the archive holds it.",
+}
+# Eighteen digits fit into 64 bits.
+_RECEIPT = re.compile(r"(?P<partition>\d{1,9})-(?P<offset>\d{1,18})", re.ASCII)
+_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+
+
+class UnknownReceipt(LookupError):
+    """Raised when no log has had such an event; says so in a sentence."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an event was logged. `log` is a topic id; None: the log of the present."""
+
+    partition: int
+    offset: int
+    log: str | None = None
+
+    @classmethod
+    def read(cls, receipt: str, log: str | None) -> "Place":
+        """Raises `Refusal` (400)."""
+        parts = _RECEIPT.fullmatch(receipt)
+        if parts is None:
+            raise Refusal(400, "receipt", receipt, "not a receipt; write it as it was given: 3-0")
+        if log is not None and _TOPIC_ID.fullmatch(log) is None:
+            raise Refusal(
+                400, "log", log, "not a topic id; write its 22 characters as in the ledger"
+            )
+        return cls(int(parts["partition"]), int(parts["offset"]), log)
+
+    def __str__(self) -> str:
+        return f"{self.partition}-{self.offset}"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of an event. `page_view` is None where it can't be read."""
+
+    place: Place
+    log: str
+    outcome: str
+    page_view: PageView | None = None
+    archived: Archived | None = None
+
+    @property
+    def site(self) -> str | None:
+        return None if self.page_view is None else self.page_view.site
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.page_view
+        return {
+            "receipt": str(self.place),
+            "log": self.log,
+            "logged": True,
+            "outcome": self.outcome,
+            "reason": _REASONS[self.outcome],
+            "site": self.site,
+            "event_id": None if found is None else found.id,
+            "path": None if found is None else found.path,
+            "archived": None if self.archived is None else self.archived.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """Looks events up: a comparison of offsets in Redis and one read of the archive or,
+    where that does not have it yet, of the log. Thread-safe.
+
+    Raises `redis.RedisError`, `LogUnavailable`, `OSError` or `pyarrow.ArrowException` while
+    a part that is needed does not answer.
+    """
+
+    client: RedisClient
+    shards: int
+    archive: Archive
+    rules: Callable[[str], SiteRules]
+
+    @classmethod
+    def from_settings(cls) -> "Receipts":
+        archive = Archive.from_settings()
+        archive.log.timeout = 5.0
+        return cls(connect(settings.REDIS_URL), settings.REDIS_SHARDS, archive, _rules_now)
+
+    def find(self, place: Place) -> Fate:
+        """Raises `UnknownReceipt` too."""
+        log = place.log or self.archive.log.describe().id
+        segment = self._segment(log, place)
+        if segment is not None:
+            found = find_archived(self.archive, segment, place.offset)
+            if found is None:
+                raise _unknown(place, log)
+            event, archived = found
+            return self._judged(place, event, archived)
+        event_now = self._in_log(place, log)
+        if event_now is not None:
+            return self._judged(place, event_now, None)
+        if self._was_logged(place, log):
+            return Fate(place, log, EXPIRED)
+        raise _unknown(place, log)
+
+    def _judged(self, place: Place, event: Event, archived: Archived | None) -> Fate:
+        outcome = self._outcome(event)
+        return Fate(place, event.topic_id, outcome, event.page_view, archived)
+
+    def _segment(self, log: str, place: Place) -> Segment | None:
+        return (
+            written(log, place.partition)
+            .filter(start__lte=place.offset, end__gt=place.offset)
+            .first()
+        )
+
+    def _in_log(self, place: Place, log: str) -> Event | None:
+        """The event as Kafka has it now."""
+        topic = self.archive.log.describe()
+        if topic.id != log or place.partition >= topic.partitions:
+            return None
+        message = self.archive.log.message(place.partition, place.offset)
+        if message is None or self.archive.log.describe().id != log:
+            return None
+        return Event(log, place.partition, place.offset, page_view_in(message))
+
+    def _outcome(self, event: Event) -> str:
+        """The same decisions in the same order as when it was counted."""
+        page_view = event.page_view
+        shard = 0 if page_view is None else keys.shard_of(page_view.site, self.shards)
+        passed, noted = self._books(shard, event)
+        if not passed:
+            return WAITING
+        if page_view is None:
+            return INVALID
+        if noted:
+            return DUPLICATE
+        if page_view.bot is not None:
+            return BOT
+        kept = self.rules(page_view.site).retention_days
+        if kept is not None and page_view.received - page_view.ts > kept * 86_400_000:
+            return LATE
+        return COUNTED
+
+    def _books(self, shard: int, event: Event) -> tuple[bool, bool]:
+        """Whether it was read, and whether it was noted as a duplicate."""
+        log, partition, offset, _ = event
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hget(keys.marker(shard, log), str(partition))
+        pipeline.zrange(
+            keys.duplicates(shard, log, partition), offset, "+inf", byscore=True, offset=0, num=1
+        )
+        marker, runs = pipeline.execute()
+        return int(marker or 0) > offset, any(int(r.split(b"-")[0]) <= offset for r in runs)
+
+    def _was_logged(self, place: Place, log: str) -> bool:
+        """Whether the log has passed this offset, although nobody holds the event."""
+        partition = str(place.partition)
+        for shard in range(self.shards):
+            if int(self.client.hget(keys.marker(shard, log), partition) or 0) > place.offset:
+                return True
+        planned = Segment.objects.filter(
+            topic_id=log, partition=place.partition, end__gt=place.offset
+        )
+        return planned.exists()
+
+
+def _unknown(place: Place, log: str) -> UnknownReceipt:
+    return UnknownReceipt(f"No event with the receipt {place} is known in the log {log}.")
+
+
+def _rules_now(public_id: str) -> SiteRules:
+    site = Site.objects.filter(public_id=public_id).first()
+    return SiteRules() if site is None else SiteRules(site.time_zone, site.retention_days)
