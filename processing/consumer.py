@@ -369,6 +369,9 @@ class PageViewConsumer:
         assert self._topic is not None  # noqa: S101  see _keep_house
         if self._clock() - self._reached_ms >= REPORT_EVERY_MS:
             self._confirm_topic()
+        if not self._markers_hold(self._topic):
+            self._stale = True
+            return
         ends = {p: self._known_end(p) for p in self._assigned}
         for partition, end in ends.items():
             if self._position(partition) >= end:
@@ -382,6 +385,21 @@ class PageViewConsumer:
         self._counters.report(self._topic.id, reports)
         self.progress.lag = sum(ends[p] - self._position(p) for p in ends)
         self.progress.age_ms = now - min((r["through"] for r in reports.values()), default=now)
+
+    def _markers_hold(self, topic: Topic) -> bool:
+        """Whether the markers are as believed. A Redis that was rolled back is found out by
+        the next apply, but where nothing arrives there is none."""
+        found = self._counters.markers(topic.id, topic.partitions)
+        for shard, markers in enumerate(found):
+            for p in self._assigned:
+                if markers[p] != self._markers[shard][p]:
+                    logger.warning(
+                        "Partition %d, shard %d: the marker is %d, not %d; beginning at the "
+                        "markers again.",
+                        p, shard, markers[p], self._markers[shard][p],
+                    )  # fmt: skip
+                    return False
+        return True
 
     def _known_end(self, partition: int) -> int:
         """The partition's end as of the last fetch."""

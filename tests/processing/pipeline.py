@@ -107,6 +107,7 @@ class Pipeline:
                     "bootstrap.servers": self.servers.bootstrap_servers,
                     "group.id": self.topic,
                     "session.timeout.ms": 2_000,
+                    "heartbeat.interval.ms": 500,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "error",
                     "enable.partition.eof": True,

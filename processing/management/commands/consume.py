@@ -114,6 +114,9 @@ def kafka_settings() -> dict[str, Any]:
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "group.id": settings.KAFKA_GROUP,
         "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
+        # The default of 3 s would let a shorter session end between two heartbeats, and the
+        # group would never come to rest.
+        "heartbeat.interval.ms": min(3_000, settings.KAFKA_SESSION_TIMEOUT_MS // 3),
         "enable.auto.commit": False,
         # A position that the log does not have is said aloud, never jumped over.
         "auto.offset.reset": "error",
