@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import secrets
-import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,20 +14,26 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 def main() -> int:
     options = _options()
+    # Whoever stops it leaves nothing behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     directory = BASE_DIR / ".data" / "chaos"
-    shutil.rmtree(directory / "session", ignore_errors=True)
-    _configure(directory / "session")
+    work = directory / f"session-{os.getpid()}"
+    _configure(work)
     import django
 
     django.setup()
+    from tests.chaos.mutant_hunt import hunt
     from tests.chaos.report import Report
     from tests.chaos.session import Session
 
-    logging.basicConfig(level=logging.WARNING, format="  %(message)s")
-    logging.getLogger("chaos").setLevel(logging.INFO)
+    logging.getLogger("chaos").setLevel("DEBUG" if options.verbose else "WARNING")
     report = Report(options.seed)
     deadline = time.monotonic() + options.minutes * 60
-    with Session(directory).running() as session:
+    if options.mutants is not None:
+        with Session(directory, work, patience=15.0).running() as session:
+            return 0 if hunt(session, options.seed, options.mutants) else 1
+    with Session(directory, work, options.keep_logs).running() as session:
         report.begin(session)
         for seed in range(options.seed, options.seed + (options.runs or 1_000_000)):
             if options.runs is None and time.monotonic() > deadline:
@@ -42,6 +48,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000),
                         help="of the first run; the runs after it count on")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--verbose", action="store_true", help="tell each step and fault")
+    parser.add_argument("--keep-logs", action="store_true", help="of runs that went well, too")
+    parser.add_argument("--mutants", nargs="*", metavar="NAME",
+                        help="plant bugs instead, all or these, and see them caught")  # fmt: skip
     parser.add_argument("--runs", type=int, help="so many runs, however long they take")
     return parser.parse_args()
 
@@ -53,6 +63,7 @@ def _configure(work: Path) -> None:
         "DJANGO_SETTINGS_MODULE": "tracker_site.settings",
         "DATA_DIR": str(work),
         "DATABASE_URL": f"sqlite:///{work / 'db.sqlite3'}",
+        "LOG_FORMAT": "text",
         "SECRET_KEY": secrets.token_urlsafe(48),
     }
 

@@ -99,7 +99,7 @@ def _ledger_adds_up(evidence: Evidence) -> Iterator[str]:
         markers = _numbers(evidence.store, f"{{s{shard:02d}}}:marker:{evidence.topic_id}")
         for partition, end in evidence.recount.ends.items():
             if markers.get(str(partition), 0) != end:
-                yield f"MARKER: shard {shard}, partition {partition}: {markers} but it ends at {end}"
+                yield f"MARKER: shard {shard}, partition {partition}: {markers}, its end is {end}"
         ledger = _numbers(evidence.store, f"{{s{shard:02d}}}:ledger:{evidence.topic_id}")
         for name, count in ledger.items():
             partition_name, _, category = name.partition(":")
@@ -129,9 +129,8 @@ def _views_are_equal(evidence: Evidence) -> Iterator[str]:
     expected = evidence.recount.views
     for key in in_redis.keys() | expected.keys():
         if in_redis.get(key, {}) != dict(expected.get(key, {})):
-            yield (
-                f"COUNT: {key}: Redis {_sorted(in_redis.get(key))}, log {_sorted(expected.get(key))}"
-            )
+            there, wanted = _sorted(in_redis.get(key)), _sorted(expected.get(key))
+            yield f"COUNT: {key}: Redis {there}, log {wanted}"
 
 
 def _visitors_are_close(evidence: Evidence) -> Iterator[str]:

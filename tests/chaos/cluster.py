@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 from confluent_kafka import KafkaException
@@ -204,7 +205,8 @@ class RedisPair:
     def _is_in_step(self) -> bool:
         try:
             with self.replica.client() as client:
-                return client.info("replication").get("master_link_status") == "up"
+                replication: Any = client.info("replication")
+                return bool(replication.get("master_link_status") == "up")
         except redis.RedisError:
             return False
 
@@ -219,17 +221,26 @@ class RedisPair:
 
     def rewind(self, share: float) -> int:
         """A power cut: the process dies, and of the last second's writes the last `share` is
-        gone, perhaps in the middle of a transaction. Returns how many bytes that were."""
+        gone. Returns how many bytes that were."""
         self.primary.kill()
         path = self.primary.newest_aof()
         size = path.stat().st_size
-        since = time.monotonic() - 1.0
-        older = [s for at, p, s in self._sizes if p == path and at <= since]
-        lost = int((size - min(size, older[-1] if older else 0)) * share)
+        lost = int((size - self._size_a_second_ago(path, size)) * share)
         with path.open("r+b") as file:
             file.truncate(size - lost)
+        # Redis 7.0 removes what is left of the last command but not of its transaction, and
+        # would carry it out together with the next one at its second start.
+        subprocess.run(
+            ["redis-check-aof", "--fix", str(path)], input=b"y\n", capture_output=True, check=True
+        )
         self.primary.start()
         return lost
+
+    def _size_a_second_ago(self, path: Path, size: int) -> int:
+        """A second before the last write, that is."""
+        written = [at for at, p, s in self._sizes if p == path and s < size]
+        before = max(written, default=0.0) - 0.8
+        return max((s for at, p, s in self._sizes if p == path and at <= before), default=size)
 
     def fail_over(self, lag_seconds: float) -> None:
         """The replica stops copying, misses what is written meanwhile, and takes over."""

@@ -72,6 +72,7 @@ class Faults:
         wait_until(self._servers.kafka.is_whole, 60, "the Kafka cluster after the faults")
 
     def _do(self, fault: Fault) -> None:
+        logger.debug("%s", fault)
         try:
             self._actions[fault.kind](fault)
             self.done.append(fault.kind)
@@ -174,7 +175,7 @@ class Faults:
     def _rewind(self, fault: Fault) -> None:
         with self._servers.redis.lock, self._watcher.rollback():
             lost = self._servers.redis.rewind(float(fault.detail))
-        logger.info("Redis lost its last %d bytes", lost)
+        logger.debug("Redis lost its last %d bytes", lost)
 
     def _fail_over(self, fault: Fault) -> None:
         with self._servers.redis.lock:

@@ -9,7 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def install(role: str, armed: Path) -> None:
     """Wrap the role's steps, each when its module is imported."""
     trigger = _Trigger(armed)
     for module, function in STEPS.get(role, []):
-        when_imported(module, lambda found, name=function: _wrap(found, name, trigger))
+        when_imported(module, partial(_wrap, name=function, trigger=trigger))
 
 
 class _Trigger:

@@ -27,7 +27,7 @@ class Report:
 
     def add(self, result: Result) -> None:
         self._results.append(result)
-        faults = ", ".join(f"{kind} ×{n}" if n > 1 else kind for kind, n in result.faults.items())
+        faults = ", ".join(f"{kind} x {n}" if n > 1 else kind for kind, n in result.faults.items())
         verdict = "FAILED" if result.deviations else "ok"
         say(f"seed {result.seed}: {verdict}, {result.events['sent']} events, "
             f"{result.events['acked']} acknowledged, counted {_seconds(result.recovery_s)} and "
@@ -57,7 +57,7 @@ class Report:
         for name, value in lines.items():
             say(f"{name:<24} {value}")
         for reason, n in Counter(s for r in results for s in r.skipped).items():
-            say(f"{'not done':<24} {reason}" + (f" (×{n})" if n > 1 else ""))
+            say(f"{'not done':<24} {reason}" + (f" (x {n})" if n > 1 else ""))
         for result in results:
             if result.deviations:
                 say(f"again with: make chaos SEED={result.seed} RUNS=1   "

@@ -42,8 +42,9 @@ class Schedule:
 
     seed: int
     archive: str
-    clock_offset: int
     faults: tuple[Fault, ...]
+    # What Redis does at the end, when nothing more is sent; empty: nothing.
+    silent: str
 
 
 def draw(seed: int, seconds: float) -> Schedule:
@@ -56,8 +57,8 @@ def draw(seed: int, seconds: float) -> Schedule:
         for at in moments
         for _ in range(2 if dice.random() < 0.4 else 1)
     ]
-    offset = dice.choice((0, 0, 0, 90, -90))
-    return Schedule(seed, archive, offset, tuple(faults))
+    silent = dice.choice(("", "redis rewind", "redis failover"))
+    return Schedule(seed, archive, tuple(faults), silent)
 
 
 def _draw_fault(dice: random.Random, at: float, archive: str) -> Fault:

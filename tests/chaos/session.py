@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.test import Client as Browser
 from django.utils import timezone
 
@@ -28,9 +30,9 @@ from tests.chaos import checks
 from tests.chaos.cluster import Servers
 from tests.chaos.faults import Faults
 from tests.chaos.product import Product
-from tests.chaos.proxy import Network
+from tests.chaos.proxy import Mode, Network
 from tests.chaos.recount import Place, Record, recount
-from tests.chaos.schedule import S3, Schedule, draw
+from tests.chaos.schedule import S3, Fault, Schedule, draw
 from tests.chaos.traffic import CLOSED_SITE, SITES, Client, Intruder, Journal
 from tests.chaos.watcher import Watcher
 from tests.chaos.websocket import LivePage
@@ -43,7 +45,7 @@ logger = logging.getLogger("chaos")
 PARTITIONS, SHARDS, CLIENTS = 4, 4, 4
 FAULTY_S = 8.0
 _AFTER_HEALING_S = 1.0
-_DRAIN_S, _ARCHIVE_S = 60.0, 30.0
+_PATIENCE_S = 60.0
 _DISK_BYTES = 16 * 2**20
 
 
@@ -63,12 +65,17 @@ class Result:
 
 
 class Session:
-    """Owns everything that runs. `directory` holds its data and the logs of failed runs."""
+    """Owns everything that runs. `directory` gets the logs of failed runs; `work` holds what
+    goes with the session."""
 
-    def __init__(self, directory: Path, mutant: str = "") -> None:
+    def __init__(
+        self, directory: Path, work: Path, keep_logs: bool = False, patience: float = _PATIENCE_S
+    ) -> None:
         self._directory = directory
-        self._work = directory / "session"
-        self._mutant = mutant
+        self._work = work
+        self.keep_logs = keep_logs
+        # Seconds after which what is not counted or archived is a deviation.
+        self.patience = patience
         self._network = Network()
         cache = BASE_DIR / ".cache" / "apache-kafka"
         self.servers = Servers(self._work, cache, self._network)
@@ -85,6 +92,7 @@ class Session:
             self._network.close()
             if self._disk is not None:
                 subprocess.run(["umount", "-l", str(self._disk)], check=False)
+            shutil.rmtree(self._work, ignore_errors=True)
 
     def run(self, seed: int, mutant: str = "", seconds: float = FAULTY_S) -> Result:
         """Play the seed's schedule on a new topic, and say what it did."""
@@ -153,18 +161,24 @@ class _Run:
         self._product.start()
         self._watcher.start()
         wait_until(self._is_up, 60, "the product's processes")
+        logger.debug("The product is up")
         senders = self._senders()
         for sender in senders:
             sender.start()
         self._faults.play(self.schedule.faults)
+        logger.debug("The faults are over")
         self._faults.heal()
+        logger.debug("All is healed")
         healed, healed_at = time.monotonic(), timezone.now()
         time.sleep(_AFTER_HEALING_S)
         self._stop.set()
         for sender in senders:
             sender.join(90)
         self._drain(healed, healed_at)
+        self._roll_back_in_silence()
+        logger.debug("All is drained")
         self._check()
+        logger.debug("All is checked")
         return self._finish()
 
     def close(self) -> None:
@@ -172,7 +186,7 @@ class _Run:
         self._product.stop()
         if self._watcher.is_alive():
             self._watcher.close()
-        if self._result.deviations:
+        if self._result.deviations or self._session.keep_logs:
             self._keep_logs()
         else:
             shutil.rmtree(self._logs, ignore_errors=True)
@@ -180,21 +194,50 @@ class _Run:
     # --- Steps ------------------------------------------------------------------------
 
     def _senders(self) -> list[threading.Thread]:
-        ports = [proxy.port for proxy in self._product.proxies.values()]
-        clients = [Client(n, self._seed, ports, self._journal, self._stop) for n in range(CLIENTS)]
         servers = self._servers.kafka.for_harness
-        return [*clients, Intruder(self._seed, servers, self.topic, self._journal, self._stop)]
+        intruder = Intruder(self._seed, servers, self.topic, self._journal, self._stop)
+        return [*(self._client(n, self._stop) for n in range(CLIENTS)), intruder]
+
+    def _client(self, number: int, stop: threading.Event) -> Client:
+        ports = [proxy.port for proxy in self._product.proxies.values()]
+        return Client(number, self._seed, ports, self._journal, stop)
 
     def _drain(self, healed: float, healed_at: datetime) -> None:
-        if self._within(_DRAIN_S, self._is_counted, "NOT COUNTED"):
+        if self._within(self._session.patience, self._is_counted, "NOT COUNTED"):
             self._result.recovery_s = time.monotonic() - healed
-        if self._within(_ARCHIVE_S, lambda: self._is_archived(healed_at), "ARCHIVE ASLEEP"):
+        logger.debug("All is counted")
+        if self._within(
+            self._session.patience, lambda: self._is_archived(healed_at), "ARCHIVE ASLEEP"
+        ):
             self._result.archived_s = time.monotonic() - healed
+        logger.debug("All is archived")
         # What was handed out and lost with Redis is handed out again after ten minutes; a
         # person need not wait for that.
+        if not self._unfinished().exists():
+            return
         done = _manage(self._environment, "archive", check=False)
         if done.returncode:
             self._result.deviations.append(f"ARCHIVE: {done.stderr.decode()[-500:]}")
+
+    def _roll_back_in_silence(self) -> None:
+        """Redis loses its last events when no other ones follow."""
+        kind = self.schedule.silent
+        if not kind or self._result.deviations:
+            return
+        if kind == "redis failover":
+            self._servers.redis.replication.mode = Mode.FREEZE
+        stop = threading.Event()
+        client = self._client(CLIENTS, stop)
+        client.start()
+        stop.wait(0.8)
+        stop.set()
+        client.join(30)
+        wait_until(self._is_counted, self._session.patience, "the count before the silence")
+        logger.debug("Silence: %s", kind)
+        self._faults.play((Fault(0, kind, "redis", 0.0, "1.00"),))
+        self._within(self._session.patience, self._is_counted, f"NOT COUNTED after a silent {kind}")
+        logger.debug("All is counted after the silence")
+        _manage(self._environment, "archive", check=False)
 
     def _within(self, seconds: float, condition: Callable[[], bool], what: str) -> bool:
         try:
@@ -223,14 +266,16 @@ class _Run:
         days = {
             site: f"{now.astimezone(ZoneInfo(zone)):%Y%m%d}" for site, (zone, _) in SITES.items()
         }
-        states = {}
-        for site in SITES:
-            page = LivePage(self._product.web_ports["web-1"], site, self._session.cookie)
-            try:
-                states[site] = page.follow(0.5)
-            finally:
-                page.close()
+        with ThreadPoolExecutor(len(SITES)) as pool:
+            states = dict(zip(SITES, pool.map(self._live_state, SITES), strict=True))
         return list(checks.live_deviations(store, states, SHARDS, days))
+
+    def _live_state(self, site: str) -> dict[str, Any]:
+        page = LivePage(self._product.web_ports["web-1"], site, self._session.cookie)
+        try:
+            return page.follow(0.3)
+        finally:
+            page.close()
 
     def _finish(self) -> Result:
         result = self._result
@@ -279,9 +324,11 @@ class _Run:
 
     def _state(self) -> str:
         markers = [self._markers(shard) for shard in range(SHARDS)]
-        open_ = Segment.objects.filter(topic=self.topic, state__in=Segment.UNFINISHED)
-        unfinished = [f"{s} {s.state} {s.error}" for s in open_]
+        unfinished = [f"{s} {s.state} {s.error}" for s in self._unfinished()]
         return f"ends {self._ends()}, markers {markers}, segments {unfinished[:5]}"
+
+    def _unfinished(self) -> "QuerySet[Segment]":
+        return Segment.objects.filter(topic=self.topic, state__in=Segment.UNFINISHED)
 
     def _dead(self) -> list[tuple[Place, bytes]]:
         servers = self._servers.kafka.for_harness

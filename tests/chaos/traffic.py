@@ -75,7 +75,7 @@ class Journal:
 
     def tell(self, sent: Sent, answer: dict[str, Any]) -> bool:
         """Note the answer to one event; whether it was a final one."""
-        status = answer["status"]
+        status = str(answer["status"])
         with self.lock:
             if status == "accepted":
                 sent.receipts.add(answer["receipt"])

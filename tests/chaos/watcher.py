@@ -23,6 +23,7 @@ class Watcher(threading.Thread):
         self._halt = threading.Event()
         self._lock = threading.Lock()
         self._last: Sample = {}
+        self._turning = False
         self._epoch = 0
         self.fell: list[str] = []
         self.samples = 0
@@ -36,16 +37,17 @@ class Watcher(threading.Thread):
             except redis.RedisError:
                 continue
             with self._lock:
-                if epoch == self._epoch:
+                if epoch == self._epoch and not self._turning:
                     self._compare(sample)
 
     @contextmanager
     def rollback(self) -> Iterator[None]:
         """What is counted may be less afterwards than before."""
         with self._lock:
-            self._epoch += 1
+            self._turning = True
         yield
         with self._lock:
+            self._turning = False
             self._epoch += 1
             self._last = {}
 
