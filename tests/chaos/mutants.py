@@ -164,7 +164,7 @@ MUTANTS = {
         "apply.lua does not look for ids again", _COUNTERS, _no_second_look_at_ids),
     "no-seek": Mutant(
         "a rejected apply goes on at the marker found", _CONSUMER, _no_seek_after_moved,
-        ("stop consumer",)),
+        ("redis failover",)),
     "idle-unwatched": Mutant(
         "markers are not looked at while nothing arrives", _CONSUMER, _idle_markers_unwatched,
         ("silent redis failover",)),
