@@ -21,6 +21,8 @@ _LEADER_CHANGES = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    # "Failed to query partition leaders": the client's own word for none at all.
+    KafkaError._NOENT,
 )
 
 
@@ -71,7 +73,7 @@ class Log:
     def ends(self, partitions: int) -> dict[int, int]:
         """The offset that each partition's next message will get.
 
-        Taken from a fetch, not from ListOffsets: the embedded broker answers the latter
+        Taken from a fetch, not from ListOffsets alone: the embedded broker answers the latter
         with the start of the last batch.
         """
         latest = self._offsets(partitions, OffsetSpec.latest())
@@ -125,16 +127,21 @@ class Log:
             )
 
     def _read_to_ends(self, consumer: Consumer, partitions: int) -> dict[int, int]:
+        """One fetch of each partition tells its end: where there is traffic, reading on until
+        nothing is left might take for ever."""
         ends: dict[int, int] = {}
         deadline = time.monotonic() + self.timeout
         while len(ends) < partitions:
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"the ends of {self.topic!r} were not read in time")
             for message in consumer.consume(1_000, timeout=0.1):
+                partition = message.partition() or 0
                 if _is_end(message):
-                    ends[message.partition() or 0] = message.offset() or 0
+                    ends[partition] = message.offset() or 0
                 else:
-                    _offset(message)
+                    fetched = TopicPartition(self.topic, partition)
+                    _, high = consumer.get_watermark_offsets(fetched, cached=True)
+                    ends[partition] = max(_offset(message) + 1, int(high))
         return ends
 
     def _offsets(self, partitions: int, spec: OffsetSpec) -> dict[int, int]:

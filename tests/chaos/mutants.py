@@ -88,16 +88,16 @@ def _ids_before_the_script(counters: Any) -> None:
     counters.Counters.apply = two_steps
 
 
-def _no_seek_after_moved(consumer: Any) -> None:
-    consumer.MOVED = "never"
+def _no_seek_after_moved(counting: Any) -> None:
+    counting.MOVED = "never"
 
 
-def _idle_markers_unwatched(consumer: Any) -> None:
-    consumer.PageViewConsumer._markers_hold = lambda self, topic: True
+def _idle_markers_unwatched(counting: Any) -> None:
+    counting.Counting.confirm = lambda self: None
 
 
-def _invalid_not_counted(consumer: Any) -> None:
-    consumer.PageViewConsumer._tally_unread = lambda *_: None
+def _invalid_not_counted(counting: Any) -> None:
+    counting._tally_unread = lambda *_: None
 
 
 def _dead_letters_dropped(dead_letters: Any) -> None:
@@ -146,7 +146,7 @@ def _failed_upload_is_done(object_store: Any) -> None:
     object_store.ObjectStore.put = optimist
 
 
-_COUNTERS, _CONSUMER = "processing.counters", "processing.consumer"
+_COUNTERS, _COUNTING = "processing.counters", "processing.counting"
 MUTANTS = {
     "no-compare-and-set": Mutant(
         "apply.lua writes whatever the marker is", _COUNTERS, _no_compare_and_set,
@@ -163,13 +163,13 @@ MUTANTS = {
     "no-second-look": Mutant(
         "apply.lua does not look for ids again", _COUNTERS, _no_second_look_at_ids),
     "no-seek": Mutant(
-        "a rejected apply goes on at the marker found", _CONSUMER, _no_seek_after_moved,
+        "a rejected apply goes on at the marker found", _COUNTING, _no_seek_after_moved,
         ("redis failover",)),
     "idle-unwatched": Mutant(
-        "markers are not looked at while nothing arrives", _CONSUMER, _idle_markers_unwatched,
+        "markers are not looked at while nothing arrives", _COUNTING, _idle_markers_unwatched,
         ("silent redis failover",)),
     "invalid-uncounted": Mutant(
-        "invalid messages are not in the ledger", _CONSUMER, _invalid_not_counted),
+        "invalid messages are not in the ledger", _COUNTING, _invalid_not_counted),
     "dead-letter-dropped": Mutant(
         "dead letters are not kept", "processing.dead_letters", _dead_letters_dropped),
     "no-duplicates": Mutant(
