@@ -6,13 +6,17 @@ VENV := .venv
 PARALLEL ?= -n 3 --dist loadgroup
 PY := $(VENV)/bin/python
 export PORT DATA_DIR KAFKA HOST
+SEED ?=
+MINUTES ?= 5
+RUNS ?=
 
-.PHONY: up down test lint format install install-dev system-packages help
+.PHONY: up down test chaos chaos-mutants lint format install install-dev system-packages help
 
 help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
 	@echo "make down    stop it from another terminal"
 	@echo "make test    install what the tests need and run them"
+	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS; Java 17, Maven, Redis)"
 	@echo "make lint    ruff, mypy, imports, migrations, settings, Kubernetes manifests"
 
 up: install
@@ -57,6 +61,15 @@ system-packages:
 test: install-dev system-packages
 	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PARALLEL) $(PYTEST_ARGS)
+
+CHAOS = $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) --minutes $(MINUTES)
+
+chaos: install-dev system-packages
+	@$(CHAOS)
+
+# Bugs planted one at a time, each of which has to be caught.
+chaos-mutants: install-dev system-packages
+	@$(CHAOS) --mutants $(MUTANTS)
 
 lint: install-dev
 	@$(PY) -m ruff check .

@@ -2,10 +2,12 @@
 
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from processing.consumer import ConsumerStopped
+from processing.management.commands.consume import kafka_settings
 from processing.stats import now_ms
 from tests.processing.pipeline import Pipeline, page_view, wait_for
 
@@ -52,6 +54,30 @@ def test_it_starts_again_from_the_log_when_the_store_is_emptied(pipeline: Pipeli
 
     pipeline.run_until(consumer, empty_once)
     assert today(pipeline)["pageviews"] == 17
+
+
+def test_it_counts_again_what_the_store_lost_while_nothing_arrives(pipeline: Pipeline) -> None:
+    """A Redis that fails over to a replica that lags may cost the consumer not one error."""
+    pipeline.send(page_view() for _ in range(10))
+    emptied = False
+
+    def empty_once() -> bool:
+        nonlocal emptied
+        if pipeline.read() == 10 and not emptied:
+            emptied = True
+            pipeline.client.flushall()
+        return emptied and pipeline.read() == 10
+
+    pipeline.run_until(pipeline.consumer(), empty_once)
+    assert today(pipeline)["pageviews"] == 10
+
+
+@pytest.mark.parametrize(("session_ms", "heartbeat_ms"), [(45_000, 3_000), (3_000, 750)])
+def test_its_heart_beats_faster_than_its_session_ends(
+    settings: Any, session_ms: int, heartbeat_ms: int
+) -> None:
+    settings.KAFKA_SESSION_TIMEOUT_MS = session_ms
+    assert kafka_settings()["heartbeat.interval.ms"] == heartbeat_ms
 
 
 def test_it_counts_a_repeated_event_id_once(pipeline: Pipeline) -> None:

@@ -1,0 +1,464 @@
+"""One cluster that stays up, and the runs on it: each with a new topic, group and store."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.test import Client as Browser
+from django.utils import timezone
+
+from ingest.models import Site
+from processing.log import Log
+from processing.models import Segment
+from tests.chaos import checks
+from tests.chaos.cluster import Servers
+from tests.chaos.faults import Faults
+from tests.chaos.product import Product
+from tests.chaos.proxy import Mode, Network
+from tests.chaos.recount import Place, Record, recount
+from tests.chaos.schedule import S3, Fault, Schedule, draw
+from tests.chaos.traffic import CLOSED_SITE, SITES, Client, Intruder, Journal
+from tests.chaos.watcher import Watcher
+from tests.chaos.websocket import LivePage
+from tests.s3 import CREDENTIALS
+from tracker_site.embedded.child import BASE_DIR, manage
+from tracker_site.embedded.servers import ServerError, wait_until
+
+logger = logging.getLogger("chaos")
+
+PARTITIONS, SHARDS, CLIENTS = 4, 4, 4
+FAULTY_S = 8.0
+_AFTER_HEALING_S = 1.0
+_PATIENCE_S = 60.0
+_DISK_BYTES = 16 * 2**20
+
+
+@dataclass
+class Result:
+    """What one run showed."""
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    skipped: list[str] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    deviations: list[str] = field(default_factory=list)
+    recovery_s: float | None = None
+    archived_s: float | None = None
+    samples: int = 0
+
+
+class Session:
+    """Owns everything that runs. `directory` gets the logs of failed runs; `work` holds what
+    goes with the session."""
+
+    def __init__(
+        self, directory: Path, work: Path, keep_logs: bool = False, patience: float = _PATIENCE_S
+    ) -> None:
+        self._directory = directory
+        self._work = work
+        self.keep_logs = keep_logs
+        # Seconds after which what is not counted or archived is a deviation.
+        self.patience = patience
+        self._network = Network()
+        cache = BASE_DIR / ".cache" / "apache-kafka"
+        self.servers = Servers(self._work, cache, self._network)
+        self._disk: Path | None = None
+        self._cookie = ""
+
+    @contextmanager
+    def running(self) -> Iterator["Session"]:
+        try:
+            self._prepare()
+            yield self
+        finally:
+            self.servers.stop()
+            self._network.close()
+            if self._disk is not None:
+                subprocess.run(["umount", "-l", str(self._disk)], check=False)
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def run(self, seed: int, mutant: str = "", seconds: float = FAULTY_S) -> Result:
+        """Play the seed's schedule on a new topic, and say what it did."""
+        run = _Run(self, draw(seed, seconds), mutant)
+        try:
+            return run.play()
+        finally:
+            run.close()
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
+    @property
+    def network(self) -> Network:
+        return self._network
+
+    @property
+    def disk(self) -> Path | None:
+        return self._disk
+
+    @property
+    def cookie(self) -> str:
+        return self._cookie
+
+    def _prepare(self) -> None:
+        self.servers.start()
+        self._disk = _small_disk(self._work / "disk")
+        _manage({}, "migrate", "-v0")
+        for site, (time_zone, kept) in SITES.items():
+            Site.objects.create(public_id=site, time_zone=time_zone, retention_days=kept)
+        Site.objects.create(public_id=CLOSED_SITE, active=False)
+        browser = Browser()
+        browser.force_login(get_user_model().objects.create_superuser("chaos"))
+        self._cookie = "; ".join(f"{k}={v.value}" for k, v in browser.cookies.items())
+
+
+class _Run:
+    def __init__(self, session: Session, schedule: Schedule, mutant: str) -> None:
+        self._session = session
+        self._servers = session.servers
+        self.schedule = schedule
+        self._seed = str(schedule.seed)
+        self.topic = f"pageviews-{schedule.seed}-{int(time.time() * 1000)}"
+        self._logs = session.directory / self._seed
+        shutil.rmtree(self._logs, ignore_errors=True)
+        self._result = Result(schedule.seed)
+        self._journal = Journal()
+        self._stop = threading.Event()
+        self._archive_url, self._archive_url_for_product = self._make_archive()
+        self._environment = self._product_environment(mutant)
+        _flush(self._servers)
+        _manage(self._environment, "create_topics")
+        redis_urls = {
+            role: {"REDIS_URL": self._servers.redis.url(user)}
+            for role, user in (
+                ("consumer", "redis-count"), ("web", "redis-web"),
+                ("worker", "redis-tasks"), ("beat", "redis-tasks"),
+            )
+        }  # fmt: skip
+        self._product = Product(self._environment, redis_urls, self._logs, session.network)
+        self._watcher = Watcher(self._servers.redis)
+        self._faults = Faults(self._servers, self._product, self._watcher, session.disk)
+
+    def play(self) -> Result:
+        self._product.start()
+        self._watcher.start()
+        wait_until(self._is_up, 60, "the product's processes")
+        logger.debug("The product is up")
+        senders = self._senders()
+        for sender in senders:
+            sender.start()
+        self._faults.play(self.schedule.faults)
+        logger.debug("The faults are over")
+        self._faults.heal()
+        logger.debug("All is healed")
+        healed, healed_at = time.monotonic(), timezone.now()
+        time.sleep(_AFTER_HEALING_S)
+        self._stop.set()
+        for sender in senders:
+            sender.join(90)
+        self._drain(healed, healed_at)
+        self._roll_back_in_silence()
+        logger.debug("All is drained")
+        self._check()
+        logger.debug("All is checked")
+        return self._finish()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._product.stop()
+        if self._watcher.is_alive():
+            self._watcher.close()
+        if self._result.deviations or self._session.keep_logs:
+            self._keep_logs()
+        else:
+            shutil.rmtree(self._logs, ignore_errors=True)
+
+    # --- Steps ------------------------------------------------------------------------
+
+    def _senders(self) -> list[threading.Thread]:
+        servers = self._servers.kafka.for_harness
+        intruder = Intruder(self._seed, servers, self.topic, self._journal, self._stop)
+        return [*(self._client(n, self._stop) for n in range(CLIENTS)), intruder]
+
+    def _client(self, number: int, stop: threading.Event) -> Client:
+        ports = [proxy.port for proxy in self._product.proxies.values()]
+        return Client(number, self._seed, ports, self._journal, stop)
+
+    def _drain(self, healed: float, healed_at: datetime) -> None:
+        if self._within(self._session.patience, self._is_counted, "NOT COUNTED"):
+            self._result.recovery_s = time.monotonic() - healed
+        logger.debug("All is counted")
+        if self._within(
+            self._session.patience, lambda: self._is_archived(healed_at), "ARCHIVE ASLEEP"
+        ):
+            self._result.archived_s = time.monotonic() - healed
+        logger.debug("All is archived")
+        # What was handed out and lost with Redis is handed out again after ten minutes; a
+        # person need not wait for that.
+        if not self._unfinished().exists():
+            return
+        done = _manage(self._environment, "archive", check=False)
+        if done.returncode:
+            self._result.deviations.append(f"ARCHIVE: {done.stderr.decode()[-500:]}")
+
+    def _roll_back_in_silence(self) -> None:
+        """Redis loses its last events when no other ones follow."""
+        kind = self.schedule.silent
+        if not kind or self._result.deviations:
+            return
+        if kind == "redis failover":
+            self._servers.redis.replication.mode = Mode.FREEZE
+        stop = threading.Event()
+        client = self._client(CLIENTS, stop)
+        client.start()
+        stop.wait(0.8)
+        stop.set()
+        client.join(30)
+        wait_until(self._is_counted, self._session.patience, "the count before the silence")
+        logger.debug("Silence: %s", kind)
+        self._faults.play((Fault(0, kind, "redis", 0.0, "1.00"),))
+        self._within(self._session.patience, self._is_counted, f"NOT COUNTED after a silent {kind}")
+        logger.debug("All is counted after the silence")
+        _manage(self._environment, "archive", check=False)
+
+    def _within(self, seconds: float, condition: Callable[[], bool], what: str) -> bool:
+        try:
+            wait_until(condition, seconds, what)
+        except ServerError:
+            state = self._state()
+            self._result.deviations.append(f"{what} within {seconds:.0f} s: {state}")
+            return False
+        return True
+
+    def _check(self) -> None:
+        records = _read(self._servers.kafka.for_harness, self.topic, PARTITIONS)
+        found = recount(records, PARTITIONS, self._journal.garbage, int(time.time()))
+        with self._servers.redis.primary.client() as store:
+            evidence = checks.Evidence(
+                records, self._dead(), self._journal, found, self._topic_id(), SHARDS, store,
+                self._archive_url,
+            )  # fmt: skip
+            self._result.deviations += checks.deviations(evidence)
+            self._result.deviations += self._check_live_pages(store)
+        self._result.events["in the log"] = len(records)
+        self._result.events.update(found.ledger)
+
+    def _check_live_pages(self, store: Any) -> list[str]:
+        now = datetime.now(ZoneInfo("UTC"))
+        days = {
+            site: f"{now.astimezone(ZoneInfo(zone)):%Y%m%d}" for site, (zone, _) in SITES.items()
+        }
+        with ThreadPoolExecutor(len(SITES)) as pool:
+            states = dict(zip(SITES, pool.map(self._live_state, SITES), strict=True))
+        return list(checks.live_deviations(store, states, SHARDS, days))
+
+    def _live_state(self, site: str) -> dict[str, Any]:
+        page = LivePage(self._product.web_ports["web-1"], site, self._session.cookie)
+        try:
+            return page.follow(0.3)
+        finally:
+            page.close()
+
+    def _finish(self) -> Result:
+        result = self._result
+        result.deviations += [f"FELL: {what}" for what in self._watcher.fell[:5]]
+        result.deviations += [f"ANSWER: {what}" for what in self._journal.odd_answers[:5]]
+        result.deviations += [f"HARNESS: {what}" for what in self._faults.broken]
+        result.faults.update(self._faults.done)
+        result.skipped += self._faults.skipped
+        result.events.update(self._journal.counts())
+        result.statuses = self._journal.statuses
+        result.samples = self._watcher.samples
+        return result
+
+    # --- Questions --------------------------------------------------------------------
+
+    def _is_up(self) -> bool:
+        """Web processes listen, consumers have joined and reported."""
+        with self._servers.redis.primary.client() as client:
+            reports = client.hlen(f"status:{self._topic_id()}")
+        return reports == PARTITIONS and all(
+            _listens(port) for port in self._product.web_ports.values()
+        )
+
+    def _topic_id(self) -> str:
+        return Log(self._servers.kafka.for_harness, self.topic).describe().id
+
+    def _is_counted(self) -> bool:
+        return all(self._markers(shard) == self._ends() for shard in range(SHARDS))
+
+    def _ends(self) -> dict[int, int]:
+        return _ends(self._servers.kafka.for_harness, self.topic, PARTITIONS)
+
+    def _markers(self, shard: int) -> dict[int, int]:
+        with self._servers.redis.primary.client() as client:
+            found: Any = client.hgetall(f"{{s{shard:02d}}}:marker:{self._topic_id()}")
+        return {p: int(found.get(str(p).encode(), 0)) for p in range(PARTITIONS)}
+
+    def _is_archived(self, since: datetime) -> bool:
+        """What came to be planned after the healing is written, by Celery alone."""
+        segments = Segment.objects.filter(topic=self.topic)
+        planned = dict.fromkeys(range(PARTITIONS), 0)
+        for segment in segments:
+            planned[segment.partition] = max(planned[segment.partition], segment.end)
+        young = segments.filter(planned_at__gte=since)
+        return planned == self._ends() and not young.exclude(state=Segment.State.WRITTEN).exists()
+
+    def _state(self) -> str:
+        markers = [self._markers(shard) for shard in range(SHARDS)]
+        unfinished = [f"{s} {s.state} {s.error}" for s in self._unfinished()]
+        return f"ends {self._ends()}, markers {markers}, segments {unfinished[:5]}"
+
+    def _unfinished(self) -> "QuerySet[Segment]":
+        return Segment.objects.filter(topic=self.topic, state__in=Segment.UNFINISHED)
+
+    def _dead(self) -> list[tuple[Place, bytes]]:
+        servers = self._servers.kafka.for_harness
+        return [
+            ((int(headers["partition"]), int(headers["offset"])), record.value)
+            for record, headers in _read_with_headers(servers, f"{self.topic}.dead", 1)
+        ]
+
+    # --- Making -----------------------------------------------------------------------
+
+    def _make_archive(self) -> tuple[str, str]:
+        """Its URL for the harness, and for the product, which goes through the proxy."""
+        if self.schedule.archive == S3:
+            url = self._servers.s3.new_bucket()
+            port, proxy = self._servers.s3.port, self._servers.s3_proxy.port
+            return url, url.replace(f":{port}", f":{proxy}")
+        folder = (self._session.disk or self._session.directory / "folder") / self.topic
+        return f"file://{folder}", f"file://{folder}"
+
+    def _product_environment(self, mutant: str) -> dict[str, str]:
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self._servers.kafka.for_product,
+            "KAFKA_TOPIC": self.topic,
+            "KAFKA_GROUP": self.topic,
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "KAFKA_REPLICATION": "3",
+            "KAFKA_SESSION_TIMEOUT_MS": "3000",
+            "KAFKA_DELIVERY_TIMEOUT_MS": "3000",
+            "REDIS_SHARDS": str(SHARDS),
+            "CONSUMER_BATCH_EVENTS": "200",
+            "ARCHIVE_URL": self._archive_url_for_product,
+            "ARCHIVE_SEGMENT_EVENTS": "100",
+            "ARCHIVE_INTERVAL_SECONDS": "2",
+            "RATE_LIMIT_ADDRESS": "0",
+            "LOG_FORMAT": "text",
+            "CHAOS_MUTANT": mutant,
+            **CREDENTIALS,
+        }
+
+    def _keep_logs(self) -> None:
+        for server in self._servers.all:
+            with suppress(FileNotFoundError):
+                shutil.copy(server.log_path, self._logs / server.log_path.name)
+        lines = [*map(str, self.schedule.faults), "", *self._result.deviations]
+        (self._logs / "deviations.txt").write_text("\n".join(lines) + "\n")
+
+
+def _manage(
+    environment: dict[str, str], *arguments: str, check: bool = True
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, *manage(*arguments)],
+        cwd=BASE_DIR,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=check,
+    )
+
+
+def _flush(servers: Servers) -> None:
+    with servers.redis.primary.client() as client:
+        client.flushall()
+    servers.redis.follow()
+
+
+def _small_disk(directory: Path) -> Path | None:
+    """A disk that can be filled; None where this user may not mount one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "chaos", str(directory)]
+    done = subprocess.run(["mount", *options], capture_output=True)
+    if done.returncode:
+        logger.info("No disk to fill: %s", done.stderr.decode().strip())
+        return None
+    return directory
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _reader(servers: str) -> Consumer:
+    return Consumer(
+        {"bootstrap.servers": servers, "group.id": "auditor", "enable.auto.commit": False,
+         "auto.offset.reset": "error", "enable.partition.eof": True, "log_level": 0}
+    )  # fmt: skip
+
+
+def _ends(servers: str, topic: str, partitions: int) -> dict[int, int]:
+    reader = _reader(servers)
+    try:
+        return {
+            p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+            for p in range(partitions)
+        }
+    except KafkaException:
+        return {}
+    finally:
+        reader.close()
+
+
+def _read(servers: str, topic: str, partitions: int) -> list[Record]:
+    return [record for record, _ in _read_with_headers(servers, topic, partitions)]
+
+
+def _read_with_headers(
+    servers: str, topic: str, partitions: int
+) -> list[tuple[Record, dict[str, bytes]]]:
+    """The whole topic, with a plain consumer."""
+    reader = _reader(servers)
+    found: list[tuple[Record, dict[str, bytes]]] = []
+    try:
+        reader.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+        open_ = set(range(partitions))
+        deadline = time.monotonic() + 30
+        while open_:
+            assert time.monotonic() < deadline, f"{topic} can't be read to its end"
+            for message in reader.consume(1_000, timeout=0.2):
+                error = message.error()
+                if error is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_.discard(message.partition() or 0)
+                    continue
+                headers: Any = dict(message.headers() or [])
+                record = Record(message.partition() or 0, message.offset() or 0,
+                                message.value() or b"")  # fmt: skip
+                found.append((record, headers))
+    finally:
+        reader.close()
+    return found

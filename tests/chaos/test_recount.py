@@ -1,0 +1,33 @@
+"""The recount's own arithmetic, on logs small enough to count by hand."""
+
+import json
+from typing import Any
+
+from tests.chaos.recount import Record, recount
+
+NOON = 1_795_521_600_000  # 2026-11-24 12:00 UTC
+
+
+def record(offset: int, **fields: Any) -> Record:
+    event = {"id": f"{offset}", "site": "kathmandu.example", "visitor": "v", "path": "/a",
+             "ts": NOON, "received": NOON}  # fmt: skip
+    return Record(0, offset, json.dumps(event | fields).encode())
+
+
+def test_it_counts_copies_once_and_puts_garbage_aside() -> None:
+    records = [
+        record(0, id="x", retryable=True),
+        record(1, id="x", retryable=True, received=NOON + 1),
+        Record(0, 2, b"?"),
+        record(3, bot="Crawler"),
+        record(4, site="utc.example", ts=NOON - 31 * 86_400_000),
+    ]
+    found = recount(records, 1, {b"?"}, NOON // 1000)
+    assert found.ledger == {"counted": 1, "duplicate": 1, "invalid": 1, "bot": 1, "late": 1}
+    assert found.ends == {0: 5}
+
+
+def test_it_knows_hours_that_begin_off_the_hour() -> None:
+    found = recount([record(0)], 1, set(), NOON // 1000)
+    buckets = {bucket for _, bucket in found.views}
+    assert buckets == {"d:20261124", f"m:{NOON // 60_000}", f"h:{NOON // 1000 - 45 * 60}"}

@@ -1,0 +1,18 @@
+"""What a seed means."""
+
+from tests.chaos.schedule import FOLDER, S3, draw
+
+
+def test_it_is_the_same_for_the_same_seed() -> None:
+    assert [draw(seed, 8.0) for seed in range(50)] == [draw(seed, 8.0) for seed in range(50)]
+
+
+def test_it_holds_every_kind_of_fault_within_a_session() -> None:
+    schedules = [draw(seed, 8.0) for seed in range(40)]
+    kinds = {fault.kind for schedule in schedules for fault in schedule.faults}
+    assert kinds == {
+        "kill", "stop", "kill point", "cut", "freeze", "deaf", "slow", "redis rewind",
+        "redis failover", "storm", "s3 500", "s3 deaf", "disk full",
+    }  # fmt: skip
+    assert {schedule.archive for schedule in schedules} == {S3, FOLDER}
+    assert all(0.5 <= fault.at <= 8.0 for schedule in schedules for fault in schedule.faults)
