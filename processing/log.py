@@ -155,11 +155,20 @@ class Log:
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"the ends of {self.topic!r} were not read in time")
             for message in consumer.consume(1_000, timeout=0.1):
+                partition = message.partition() or 0
                 if _is_end(message):
-                    ends[message.partition() or 0] = message.offset() or 0
+                    ends[partition] = message.offset() or 0
                 else:
                     _offset(message)
+                    ends[partition] = self._end_as_of_fetch(consumer, partition)
         return ends
+
+    def _end_as_of_fetch(self, consumer: Consumer, partition: int) -> int:
+        """Every answer with messages tells the end; a log that grows all the time may never
+        give an answer without any, from which librdkafka concludes that this is the end."""
+        tp = TopicPartition(self.topic, partition)
+        _, end = consumer.get_watermark_offsets(tp, cached=True)
+        return int(end)
 
     def _offsets(self, partitions: int, spec: OffsetSpec) -> dict[int, int]:
         deadline = time.monotonic() + self.timeout
