@@ -36,7 +36,8 @@ class Everything:
 
 
 def event(partition: int, offset: int, **fields: Any) -> Event:
-    values: dict[str, Any] = {"id": "x", "site": "s", "visitor": "v", "path": "/", "ts": NOW, "received": NOW}
+    values: dict[str, Any] = {"id": "x", "site": "s", "visitor": "v", "path": "/"}
+    values |= {"ts": NOW, "received": NOW}
     return Event("log", partition, offset, PageView(**(values | fields)))
 
 
