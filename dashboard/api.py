@@ -19,19 +19,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from dashboard.authentication import ApiKeyAuthentication, require_any_site, require_reader
+from dashboard.balance import STATES, read_balance, read_site_balance
 from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import Refusal
-from processing.calendar import today
+from processing.aggregation import CATEGORIES, EXPIRED, HOLES
+from processing.calendar import read_day, today
 from processing.log import LogUnavailable
 from processing.object_store import ArchiveUrlError
 from processing.receipts import OUTCOMES, Place, Receipts, UnknownReceipt
-from processing.stats import Stats, now_ms
+from processing.stats import SITE_CATEGORIES, Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
-# `date.fromisoformat` would also take 2026-W09-1.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # Eighteen digits fit into 64 bits.
 _RECEIPT = re.compile(r"(?P<partition>\d{1,9})-(?P<offset>\d{1,18})", re.ASCII)
 _TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
@@ -93,9 +93,7 @@ def _read_day(request: Request, name: str, default: date) -> date:
     if not text:
         return default
     try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        return date.fromisoformat(text)
+        return read_day(text)
     except ValueError:
         raise Refusal(400, name, text, "not a day; write YYYY-MM-DD") from None
 
@@ -150,7 +148,8 @@ _AS_OF = {
         "through": {"type": ["string", "null"], "format": "date-time"},
         "age_seconds": {"type": ["number", "null"]},
         "lag": {"type": ["integer", "null"]},
-        "state": {"type": "string", "enum": ["live", "behind", "unknown"]},
+        "state": {"type": "string", "enum": ["live", "behind", "rebuilding", "unknown"]},
+        "rebuilt": {"type": "number", "description": "0 to 1; only while rebuilding."},
     },
 }
 
@@ -160,6 +159,8 @@ def _object(**fields: Any) -> dict[str, Any]:
 
 
 _COUNT = {"type": "integer"}
+_COUNT_OR_NULL = {"type": ["integer", "null"]}
+_TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 
@@ -253,19 +254,61 @@ class ReceiptView(_ReadEndpoint):
         return Response({**fate.as_json(), "as_of": stats().as_of(now_ms())})
 
 
+_CATEGORIES = dict.fromkeys(("read", *CATEGORIES, EXPIRED, HOLES, "archived_rows"), _COUNT)
+_SITE_CATEGORIES = dict.fromkeys(("read", *SITE_CATEGORIES), _COUNT)
+_STATE = {"type": "string", "enum": list(STATES)}
+_BALANCE = _object(
+    topic=_TEXT,
+    topic_id={"type": ["string", "null"]},
+    partitions=_list(
+        partition=_COUNT,
+        log_end=_COUNT_OR_NULL,
+        marker=_COUNT,
+        lag=_COUNT_OR_NULL,
+        in_flight=_COUNT,
+        archived_to=_COUNT,
+        **_CATEGORIES,
+    ),
+    totals={"type": "object", "properties": _CATEGORIES},
+    earlier_logs={"type": "object", "properties": _CATEGORIES},
+    archive=_list(state=_TEXT, segments=_COUNT, events=_COUNT, oldest=_TIME_OR_NULL),
+    verdict={
+        "type": "object",
+        "properties": {
+            "state": _STATE,
+            "sentence": _TEXT,
+            "sentence_state": _STATE,
+            "remarks": _list(state=_STATE, sentence=_TEXT),
+        },
+    },
+)
+_SITE_BALANCE = _object(
+    site=_TEXT,
+    time_zone=_TEXT,
+    days=_list(day={"type": "string", "format": "date"}, **_SITE_CATEGORIES),
+    totals={"type": "object", "properties": _SITE_CATEGORIES},
+)
+
+
 class LedgerView(_ReadEndpoint):
     @extend_schema(
         summary="The balance: read = counted + duplicate + bot + late + invalid",
-        responses=OpenApiResponse(
-            _object(
-                topic=_TEXT,
-                topic_id=_TEXT,
-                partitions=_list(partition=_COUNT, marker=_COUNT, log_end=_COUNT, read=_COUNT),
-                totals={"type": "object"},
-                earlier_logs={"type": "object"},
-            )
-        ),
+        description="Of the whole log, by partition; with `site`, of that site's days, by the "
+        "day of arrival, for which a key that is limited to the site is enough.",
+        parameters=[OpenApiParameter("site", str, description="A site's id."), *_DAYS],
+        responses=OpenApiResponse({"oneOf": [_BALANCE, _SITE_BALANCE]}),
     )
     def get(self, request: Request) -> Response:
+        public_id = request.query_params.get("site")
+        if public_id:
+            return Response(self._of_site(request, self.site(request, public_id)))
         require_reader(request, None)
-        return Response({**stats().ledger(), "as_of": stats().as_of(now_ms())})
+        for name in ("from", "to"):
+            if text := request.query_params.get(name):
+                raise Refusal(400, name, text, "only a site's balance has days; name the “site”")
+        return Response(read_balance(stats(), now_ms()))
+
+    @staticmethod
+    def _of_site(request: Request, site: Site) -> dict[str, Any]:
+        days = read_days(request, site)
+        return read_site_balance(stats(), site, days.first, days.last, now_ms())

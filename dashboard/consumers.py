@@ -1,4 +1,4 @@
-"""The websocket of the live page (SPEC.md §7)."""
+"""The websocket of the live page (SPEC.md §8)."""
 
 import asyncio
 import logging

@@ -2,7 +2,7 @@
 
 Each watched site has a `Board`. One task a process reads Redis for every board; each
 viewer takes the newest state when it is ready for one, so that a slow viewer skips states
-instead of queueing them (SPEC.md §7).
+instead of queueing them (SPEC.md §8).
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """The DRF door: the documented contract of `/api/v1/track`."""
 
 import time
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from django.conf import settings
+from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.exceptions import Throttled
 from rest_framework.parsers import BaseParser
@@ -16,6 +17,7 @@ from ingest.acceptance import Sender
 from ingest.body_limit import too_large
 from ingest.client_address import client_address, read_networks
 from ingest.door import Answer, process_door
+from ingest.metrics import count_request
 from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
@@ -63,6 +65,15 @@ class AddressThrottle(BaseThrottle):
 class _TrackEndpoint(APIView):
     parser_classes = [BodyParser, TextBodyParser]
     throttle_classes = [AddressThrottle]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        """Counts every request that was answered, by its answer."""
+        began = time.perf_counter()
+        response = cast(Response, super().dispatch(request, *args, **kwargs))
+        if request.method == "POST":
+            error = response.data.get("error") or {}
+            count_request(response.status_code, error.get("field"), time.perf_counter() - began)
+        return response
 
     def throttled(self, request: Request, wait: float | None) -> NoReturn:
         raise Throttled(wait, f"more than {settings.RATE_LIMIT_ADDRESS} requests a second")

@@ -6,7 +6,7 @@ from itertools import repeat
 
 from ingest.pageview import PageView
 from processing import keys
-from processing.calendar import local_hour
+from processing.calendar import LocalHour, local_hour
 from processing.duplicates import DuplicateWindows, fingerprint
 
 LIVE_MINUTES = 30
@@ -129,6 +129,7 @@ class Aggregator:
             deltas.clock = max(deltas.clock, page_view.received)
             category = self._count(deltas, page_view, known, now_s)
             deltas.tally(category)
+            self._tally_site(deltas, page_view, category, now_s)
             if category == DUPLICATE and offset >= 0:
                 deltas.note_duplicate(offset, follows=before == DUPLICATE)
             before = category
@@ -149,6 +150,18 @@ class Aggregator:
         self._count_history(deltas, page_view, site, rules, now_s)
         self._count_now(deltas, page_view, site, now_s)
         return COUNTED
+
+    def _tally_site(self, deltas: Deltas, page_view: PageView, category: str, now_s: int) -> None:
+        """The site's own ledger, by the day of arrival."""
+        rules = self._rules(page_view.site)
+        local = local_hour(rules.time_zone, page_view.received)
+        expiry = _day_expiry(local, rules)
+        if expiry and expiry <= now_s:
+            return
+        key = self._site_keys(page_view.site).ledger(local.day)
+        counts = deltas.hashes.setdefault(key, {})
+        counts[category] = counts.get(category, 0) + 1
+        deltas.expiries[key] = expiry
 
     def _remember(self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]]) -> bool:
         """Whether the id is new; if so it is remembered."""
@@ -182,9 +195,7 @@ class Aggregator:
     ) -> None:
         local = local_hour(rules.time_zone, page_view.ts)
         minute = page_view.ts // 60_000
-        day_expiry = 0
-        if rules.retention_days is not None:
-            day_expiry = local.day_end + rules.retention_days * 86_400
+        day_expiry = _day_expiry(local, rules)
         for period, bucket, expiry in (
             (keys.MINUTE, minute, (minute + 1) * 60 + self._retention.minute),
             (keys.HOUR, local.hour, local.hour + 3_600 + self._retention.hour),
@@ -221,3 +232,10 @@ class Aggregator:
         if site not in self._keys:
             self._keys[site] = keys.SiteKeys(site, self._shards)
         return self._keys[site]
+
+
+def _day_expiry(local: LocalHour, rules: SiteRules) -> int:
+    """When what is kept by the day goes, in Unix seconds; 0: never."""
+    if rules.retention_days is None:
+        return 0
+    return local.day_end + rules.retention_days * 86_400

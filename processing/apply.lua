@@ -1,6 +1,6 @@
 -- Apply what one batch of one partition changes in one shard, or nothing of it.
 --
--- KEYS: marker, ledger, clock, steps of ids, then every key that ARGV[1] names by number.
+-- KEYS: marker, ledger, clock, steps of ids, hold, then every key that ARGV[1] names by number.
 -- ARGV[1]: msgpack map:
 --   partition, expected, next   the marker must be `expected` and becomes `next`
 --   clock                       arrival (ms) up to which the partition was read
@@ -13,11 +13,13 @@
 --   duplicates {{key, first, last offset}, …} in the order of the log
 --   states   {{key, last arrival, last ts}, …}
 -- Returns {"applied", next}, {"moved", the marker found} or {"known", key}: an id that the
--- caller took for new is there by now, so the caller looks again.
+-- caller took for new is there by now, so the caller looks again; or {"held", 0}: the numbers
+-- are being swapped, so the caller tries again in a moment.
 local b = cmsgpack.unpack(ARGV[1])
 local field = tostring(b.partition)
 local found = tonumber(redis.call('HGET', KEYS[1], field) or '0')
 if found ~= b.expected then return {'moved', found} end
+if redis.call('EXISTS', KEYS[5]) == 1 then return {'held', 0} end
 
 local CHUNK = 2000
 local function in_chunks(list, call)

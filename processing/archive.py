@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from processing.archive_plan import EXPIRED, OffsetRange, plan, segment_of
+from processing.counting import Batch
 from processing.log import Log, LogUnavailable
 from processing.models import Segment
 from processing.object_store import ArchiveUrlError, ObjectStore
-from processing.parquet import write_parquet
+from processing.parquet import read_rows, write_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,15 @@ class Archive:
         """The events of a written segment, in the order of the log."""
         with self.store.open(segment.key) as file:
             return pq.read_table(file)
+
+    def batches(self, segment: Segment, events: int) -> Iterator[Batch]:
+        """The events of a written segment, at most so many at a time."""
+        with self.store.open(segment.key) as file:
+            for rows in pq.ParquetFile(file).iter_batches(events):
+                batch = Batch(segment.partition)
+                for offset, page_view in read_rows(rows):
+                    batch.add(offset, page_view)
+                yield batch
 
     def _write(self, segment: Segment) -> None:
         log = Log(self.log.bootstrap_servers, segment.topic, self.log.timeout)

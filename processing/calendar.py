@@ -1,5 +1,6 @@
 """Which minute, hour and day of a site a moment belongs to. Pure."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 # Every time zone's offset and every day's border lies on a quarter of an hour.
 _QUARTER_MS = 900_000
+_day = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class LocalHour(NamedTuple):
@@ -38,6 +40,17 @@ def local_hour(time_zone: str, ms: int) -> LocalHour:
 def day_number(day: date) -> int:
     """20261123 for 23 November 2026."""
     return day.year * 10_000 + day.month * 100 + day.day
+
+
+def read_day(text: str) -> date:
+    """YYYY-MM-DD. Raises `ValueError` saying what is wrong."""
+    # `date.fromisoformat` would also take 2026-W09-1.
+    if _day.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise ValueError(f"{text!r} is not a day; write YYYY-MM-DD")
 
 
 def day_start(day: date, time_zone: str) -> int:

@@ -9,8 +9,8 @@ begins there. One rule for all of them.
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import redis
 from confluent_kafka import (
@@ -22,51 +22,25 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.pageview import PageView, UndecodableMessage, decode
-from processing import keys
-from processing.aggregation import EXPIRED, HOLES, INVALID, Aggregator, Deltas
-from processing.counters import KNOWN, MOVED, Counters, Outcome, Range
+from ingest.pageview import UndecodableMessage, decode
+from processing.aggregation import EXPIRED, Aggregator
+from processing.archive_replay import CLOCK_MARGIN_MS, RepairWaits
+from processing.counters import Counters
+from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.log import Log, LogUnavailable, Topic
+from processing.repair import Repair
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
 FORGET_IDS_EVERY_MS = 60_000
-# Processes' clocks may differ by this much, and an event may be on its way for as long.
-CLOCK_MARGIN_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
 
 
 class ConsumerStopped(RuntimeError):
     """Raised when counting can't go on without a person; the message says why and what to do."""
-
-
-@dataclass
-class Batch:
-    """Consecutive messages of one partition, decoded."""
-
-    partition: int
-    page_views: list[tuple[int, PageView]] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-
-    @property
-    def next(self) -> int:
-        return self.offsets[-1] + 1
-
-    def add(self, message: Message) -> bool:
-        """Whether the message is a page view."""
-        offset = message.offset()
-        assert offset is not None  # noqa: S101  every message from a broker has one
-        self.offsets.append(offset)
-        try:
-            self.page_views.append((offset, decode(message.value())))
-        except UndecodableMessage as error:
-            self.letters.append(DeadLetter(message, str(error)))
-            return False
-        return True
 
 
 @dataclass
@@ -81,6 +55,7 @@ class Progress:
 class PageViewConsumer:
     """One member of the consumer group.
 
+    `repair` counts from the archive what Kafka no longer has; None: nothing is archived.
     `clock` gives Unix milliseconds. `max_invalid` undecodable messages in a row stop it.
     """
 
@@ -95,6 +70,7 @@ class PageViewConsumer:
         batch_events: int,
         max_invalid: int,
         clock: Callable[[], int],
+        repair: Repair | None = None,
     ) -> None:
         self._kafka = kafka
         self._log = log
@@ -104,12 +80,14 @@ class PageViewConsumer:
         self._batch_events = batch_events
         self._max_invalid = max_invalid
         self._clock = clock
+        self._repair = repair
         self._stop = threading.Event()
         self._topic: Topic | None = None
         self._assigned: list[int] = []
         self._stale = False
-        # Per shard and partition, the marker as this consumer believes it to be.
-        self._markers: list[dict[int, int]] = []
+        self._counting: Counting | None = None
+        # Offsets that have to be reached before an emptied store is whole again.
+        self._goals: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._through: dict[int, int] = {}
         self._reached_ms = 0
@@ -147,7 +125,10 @@ class PageViewConsumer:
                 self._synchronise()
             self._handle(self._poll())
             self._keep_house()
-        except (LogUnavailable, redis.RedisError) as trouble:
+        except MarkerMoved as news:
+            logger.warning("%s Beginning at the markers again.", news)
+            self._stale = True
+        except (LogUnavailable, RepairWaits, redis.RedisError) as trouble:
             logger.warning("Counting waits and will begin at the markers again: %s", trouble)
             self._stale = True
             self._wait_in_group(1.0)
@@ -172,10 +153,17 @@ class PageViewConsumer:
     def _synchronise(self) -> None:
         """Read the markers and begin there."""
         topic = self._topic = self._describe_topic()
-        self._counters.remember_log(topic.name, topic.id)
-        found = self._counters.markers(topic.id, topic.partitions)
-        self._markers = [dict(enumerate(markers)) for markers in found]
-        self._skip_expired(topic, self._log.starts(topic.partitions))
+        if not self._is_known(topic) and not self._count_earlier_logs(topic):
+            return
+        counting = Counting(
+            self._counters, self._aggregators, topic.id, topic.partitions, self._clock
+        )
+        starts = self._log.starts(topic.partitions)
+        if self._repair and not self._work(self._repair.expired(counting, starts, self._assigned)):
+            return
+        self._skip_expired(counting, starts)
+        self._counting = counting
+        self._goals = self._counters.rebuilding(topic.name, topic.id)
         self._ends = self._log.ends(topic.partitions)
         self._refuse_rollback(self._ends)
         self._kafka.assign(
@@ -185,21 +173,44 @@ class PageViewConsumer:
         self._reached_ms = self._clock()
         self._stale = False
 
-    def _position(self, partition: int) -> int:
-        return min(markers[partition] for markers in self._markers)
+    def _is_known(self, topic: Topic) -> bool:
+        return self._counters.knows_log(topic.name, topic.id)
 
-    def _skip_expired(self, topic: Topic, starts: dict[int, int]) -> None:
+    def _count_earlier_logs(self, topic: Topic) -> bool:
+        """Before a store that does not know this log counts it, what the archive has of earlier
+        ones: in a new log nothing is to be done, in an emptied store everything. Whether it
+        is finished."""
+        if self._repair:
+            known = self._counting
+            believed = {p: known.position(p) for p in self._assigned} if known else {}
+            self._repair.announce(topic.name, topic.id, believed)
+            if not self._work(self._repair.earlier_logs(topic.name, topic.id)):
+                return False
+        self._counters.remember_log(topic.name, topic.id)
+        return True
+
+    def _work(self, steps: Iterator[int]) -> bool:
+        """Take the steps, staying in the group; False when told to stop meanwhile."""
+        for _ in steps:
+            self._wait_in_group(0)
+            if self._stop.is_set():
+                return False
+        return True
+
+    def _position(self, partition: int) -> int:
+        assert self._counting is not None  # noqa: S101  set before anything is read
+        return self._counting.position(partition)
+
+    def _skip_expired(self, counting: Counting, starts: dict[int, int]) -> None:
         for partition in self._assigned:
-            for shard, markers in enumerate(self._markers):
-                lost = starts[partition] - markers[partition]
-                if lost > 0:
-                    logger.error(
-                        "%d events of partition %d expired in Kafka before they were counted "
-                        "(offsets %d to %d). They are told as expired in the ledger.",
-                        lost, partition, markers[partition], starts[partition] - 1,
-                    )  # fmt: skip
-                    skipped = Deltas(ledger={EXPIRED: lost})
-                    self._apply(shard, partition, starts[partition], skipped)
+            position = counting.position(partition)
+            lost = counting.pass_over(partition, starts[partition], EXPIRED)
+            if lost:
+                logger.error(
+                    "%d events of partition %d expired in Kafka before they were counted "
+                    "(offsets %d to %d). They are told as expired in the ledger.",
+                    lost, partition, position, starts[partition] - 1,
+                )  # fmt: skip
 
     def _refuse_rollback(self, ends: dict[int, int]) -> None:
         """A marker past the log's end: the log lost what was counted. A new leader may
@@ -247,21 +258,28 @@ class PageViewConsumer:
         """Count `messages`, or nothing of them from where the markers say otherwise."""
         if self._stale or not messages:
             return
-        batches = self._decode(messages)
+        batches, letters = self._decode(messages)
         self._confirm_topic()
-        self._bury([letter for batch in batches for letter in batch.letters])
+        self._bury(letters)
         for batch in batches:
-            if not self._stale:
-                self._count(batch)
+            self._count(batch)
 
-    def _decode(self, messages: Sequence[Message]) -> list[Batch]:
+    def _decode(self, messages: Sequence[Message]) -> tuple[list[Batch], list[DeadLetter]]:
         batches: dict[int, Batch] = {}
+        letters: list[DeadLetter] = []
         for message in messages:
-            partition = message.partition()
-            assert partition is not None  # noqa: S101  every message from a broker has one
-            valid = batches.setdefault(partition, Batch(partition)).add(message)
-            self._invalid_in_a_row = 0 if valid else self._invalid_in_a_row + 1
-        return list(batches.values())
+            partition, offset = message.partition(), message.offset()
+            # Every message from a broker has both.
+            assert partition is not None and offset is not None  # noqa: S101
+            batch = batches.setdefault(partition, Batch(partition))
+            try:
+                batch.add(offset, decode(message.value()))
+                self._invalid_in_a_row = 0
+            except UndecodableMessage as error:
+                batch.add(offset, None)
+                letters.append(DeadLetter(message, str(error)))
+                self._invalid_in_a_row += 1
+        return list(batches.values()), letters
 
     def _confirm_topic(self) -> None:
         """Make sure that what was read belongs to the log whose markers are known: its id
@@ -294,58 +312,12 @@ class PageViewConsumer:
             self._dead_letters.keep(letters, self._topic.id)
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
-    # --- Counting ---------------------------------------------------------------------
-
     def _count(self, batch: Batch) -> None:
-        for shard, markers in enumerate(self._markers):
-            while not self._stale and markers[batch.partition] < batch.next:
-                self._count_in(shard, batch)
-        if not self._stale:
-            self.progress.events += len(batch.offsets)
-            if batch.page_views:
-                self._through[batch.partition] = batch.page_views[-1][1].received
-
-    def _count_in(self, shard: int, batch: Batch) -> None:
-        """Try to count the batch into one shard; says so by the marker or `_stale`."""
-        expected = self._markers[shard][batch.partition]
-        aggregator = self._aggregators[shard]
-        shards = len(self._aggregators)
-        own = [
-            (offset, page_view)
-            for offset, page_view in batch.page_views
-            if offset >= expected and keys.shard_of(page_view.site, shards) == shard
-        ]
-        page_views, places = [page_view for _, page_view in own], [offset for offset, _ in own]
-        known = self._counters.known_ids(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, places)
-        self._tally_unread(deltas, shard, batch, expected)
-        self._apply(shard, batch.partition, batch.next, deltas)
-
-    def _tally_unread(self, deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:
-        if shard == 0:
-            invalid = sum(
-                1 for letter in batch.letters if (letter.message.offset() or 0) >= expected
-            )
-            if invalid:
-                deltas.tally(INVALID, invalid)
-        holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
-        if holes:
-            deltas.tally(HOLES, holes)
-
-    def _apply(self, shard: int, partition: int, next_offset: int, deltas: Deltas) -> None:
-        assert self._topic is not None  # noqa: S101  set before anything is read
-        expected = self._markers[shard][partition]
-        offsets = Range(self._topic.id, partition, expected, next_offset)
-        outcome: Outcome = self._counters.apply(shard, offsets, deltas)
-        if outcome.result == MOVED:
-            logger.warning(
-                "Partition %d, shard %d: the marker is %d, not %d. Another consumer counted, or "
-                "Redis was rolled back; beginning at the markers again.",
-                partition, shard, outcome.marker, expected,
-            )  # fmt: skip
-            self._stale = True
-        elif outcome.result != KNOWN:
-            self._markers[shard][partition] = outcome.marker
+        assert self._counting is not None  # noqa: S101  set before anything is read
+        self._counting.count(batch)
+        self.progress.events += len(batch.offsets)
+        if batch.page_views:
+            self._through[batch.partition] = batch.page_views[-1][1].received
 
     # --- Housekeeping -----------------------------------------------------------------
 
@@ -357,7 +329,7 @@ class PageViewConsumer:
         return True
 
     def _keep_house(self) -> None:
-        if self._stale or self._topic is None:
+        if self._stale or self._counting is None:
             return
         if self._is_due("report", REPORT_EVERY_MS):
             self._report()
@@ -369,6 +341,9 @@ class PageViewConsumer:
     def _report(self) -> None:
         """Tell readers how far the numbers go."""
         assert self._topic is not None  # noqa: S101  see _keep_house
+        assert self._counting is not None  # noqa: S101  see _keep_house
+        # Where nothing is to be counted, nothing else would tell that the store was emptied.
+        self._counting.confirm()
         if self._clock() - self._reached_ms >= REPORT_EVERY_MS:
             self._confirm_topic()
         ends = {p: self._known_end(p) for p in self._assigned}
@@ -382,8 +357,19 @@ class PageViewConsumer:
             if p in ends
         }
         self._counters.report(self._topic.id, reports)
+        self._tell_rebuilt(self._topic)
         self.progress.lag = sum(ends[p] - self._position(p) for p in ends)
         self.progress.age_ms = now - min((r["through"] for r in reports.values()), default=now)
+
+    def _tell_rebuilt(self, topic: Topic) -> None:
+        reached = [
+            partition
+            for partition in self._assigned
+            if self._position(partition) >= self._goals.get(partition, 2**63)
+        ]
+        self._counters.rebuilt(topic.name, topic.id, reached)
+        for partition in reached:
+            del self._goals[partition]
 
     def _known_end(self, partition: int) -> int:
         """The partition's end as of the last fetch."""
@@ -415,6 +401,6 @@ class PageViewConsumer:
         self._due.clear()
         try:
             self._keep_house()
-        except (LogUnavailable, redis.RedisError) as trouble:
+        except (MarkerMoved, LogUnavailable, redis.RedisError) as trouble:
             logger.warning("The last report was not written: %s", trouble)
         self._kafka.close()

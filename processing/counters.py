@@ -14,7 +14,7 @@ from redis.retry import Retry
 from processing import keys
 from processing.aggregation import Deltas
 
-APPLIED, MOVED, KNOWN = "applied", "moved", "known"
+APPLIED, MOVED, KNOWN, HELD = "applied", "moved", "known", "held"
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,18 @@ def connect(url: str, timeout: float = 10) -> RedisClient:
 
 
 class Counters:
-    """Reads and moves the markers of all shards of one live store."""
+    """Reads and moves the markers of all shards of one live store.
 
-    def __init__(self, client: RedisClient, shards: int) -> None:
+    `space` begins the name of every key that `apply` touches: the live numbers have none,
+    what is counted beside them (`Rebuild`) has its own.
+    """
+
+    def __init__(self, client: RedisClient, shards: int, space: str = "") -> None:
         self.client = client
         self.shards = shards
+        self.space = space
+        # While it is a set, the names of all keys that `apply` writes are added to it.
+        self.touched: set[str] | None = None
         self._script = client.register_script(
             (resources.files(__package__) / "apply.lua").read_text()
         )
@@ -65,7 +72,8 @@ class Counters:
         """Per shard, the next offset to apply of each partition."""
         pipeline = self.client.pipeline(transaction=False)
         for shard in range(self.shards):
-            pipeline.hmget(keys.marker(shard, topic_id), [str(p) for p in range(partitions)])
+            marker = self.space + keys.marker(shard, topic_id)
+            pipeline.hmget(marker, [str(p) for p in range(partitions)])
         return [[int(offset or 0) for offset in found] for found in pipeline.execute()]
 
     def known_ids(self, lookups: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
@@ -74,7 +82,7 @@ class Counters:
             return {}
         pipeline = self.client.pipeline(transaction=False)
         for key, wanted in lookups.items():
-            pipeline.smismember(key, list(wanted))
+            pipeline.smismember(self.space + key, list(wanted))
         return {
             key: {mark for mark, there in zip(wanted, found, strict=True) if there}
             for (key, wanted), found in zip(lookups.items(), pipeline.execute(), strict=True)
@@ -87,17 +95,47 @@ class Counters:
         tells.
         """
         names, packed = _pack(shard, offsets, deltas)
+        names = [self.space + name for name in names]
+        if self.touched is not None:
+            self.touched.update(names)
         result, detail = self._script(keys=names, args=[packed])
-        if result == b"known":
-            return Outcome(KNOWN, offsets.expected)
+        if result in (b"known", b"held"):
+            return Outcome(result.decode(), offsets.expected)
         return Outcome(result.decode(), int(detail))
+
+    def knows_log(self, topic: str, topic_id: str) -> bool:
+        """Whether `remember_log` was the last one; not in a store that was emptied since."""
+        return bool(self.client.get(keys.current_log(topic)) == topic_id.encode())
+
+    def has_logs(self, topic: str) -> bool:
+        """Whether anything of the topic was ever counted into this store."""
+        return bool(self.client.exists(keys.logs(topic)))
 
     def remember_log(self, topic: str, topic_id: str) -> None:
         """Note which log is counted now, for readers."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.set(keys.current_log(topic), topic_id)
-        pipeline.zadd(keys.logs(topic), {topic_id: int(time.time() * 1000)}, nx=True)
-        pipeline.execute()
+        self.remember_earlier_log(topic, topic_id)
+        self.client.set(keys.current_log(topic), topic_id)
+
+    def remember_earlier_log(self, topic: str, topic_id: str) -> None:
+        self.client.zadd(keys.logs(topic), {topic_id: int(time.time() * 1000)}, nx=True)
+
+    def begin_rebuilding(self, topic: str, goals: Mapping[tuple[str, int], int]) -> None:
+        """Publish up to which offset each partition of each log is to be counted again."""
+        fields = {f"{topic_id}:{partition}": end for (topic_id, partition), end in goals.items()}
+        self.client.hset(keys.rebuilding(topic), mapping={**fields, "total": sum(goals.values())})
+
+    def rebuilding(self, topic: str, topic_id: str) -> dict[int, int]:
+        """The goals of one log that are not reached yet, by partition."""
+        found = self.client.hgetall(keys.rebuilding(topic))
+        goals = {tuple(name.decode().split(":")): int(goal) for name, goal in found.items()}
+        return {int(name[1]): goal for name, goal in goals.items() if name[0] == topic_id}
+
+    def rebuilt(self, topic: str, topic_id: str, partitions: Iterable[int]) -> None:
+        """Note that these goals are reached; with the last one the rebuilding is over."""
+        name = keys.rebuilding(topic)
+        fields = [f"{topic_id}:{partition}" for partition in partitions]
+        if fields and self.client.hdel(name, *fields) and self.client.hlen(name) == 1:
+            self.client.delete(name)
 
     def report(self, topic_id: str, reports: Mapping[int, Mapping[str, Any]]) -> None:
         """Publish the state of partitions for readers of `as_of` and the ledger."""
@@ -112,7 +150,7 @@ class Counters:
             return
         pipeline = self.client.pipeline(transaction=False)
         for shard in range(self.shards):
-            pipeline.hset(keys.clock(shard, topic_id), mapping=fields)
+            pipeline.hset(self.space + keys.clock(shard, topic_id), mapping=fields)
         pipeline.execute()
 
     def forget_ids(self, topic_id: str, partitions: int, margin_ms: int) -> int:
@@ -124,14 +162,15 @@ class Counters:
         """
         dropped = 0
         for shard in range(self.shards):
-            read_to = self.client.hvals(keys.clock(shard, topic_id))
+            read_to = self.client.hvals(self.space + keys.clock(shard, topic_id))
             if len(read_to) < partitions:
                 continue
             before = min(int(ms) for ms in read_to) - margin_ms
-            steps = self.client.zrange(keys.id_steps(shard), "-inf", before, byscore=True)
+            known = self.space + keys.id_steps(shard)
+            steps = self.client.zrange(known, "-inf", before, byscore=True)
             if steps:
                 self.client.unlink(*steps)
-                self.client.zrem(keys.id_steps(shard), *steps)
+                self.client.zrem(known, *steps)
             dropped += len(steps)
         return dropped
 
@@ -143,6 +182,7 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
         keys.ledger(shard, offsets.topic_id),
         keys.clock(shard, offsets.topic_id),
         keys.id_steps(shard),
+        keys.hold(shard),
     ]
     numbers: dict[str, int] = {}
 

@@ -50,6 +50,11 @@ def id_steps(shard: int) -> str:
     return f"{tag(shard)}:ids"
 
 
+def hold(shard: int) -> str:
+    """String, for seconds: nothing is applied to the shard while its numbers are swapped."""
+    return f"{tag(shard)}:hold"
+
+
 def status(topic_id: str) -> str:
     """Hash: partition → JSON report of the consumer that reads it."""
     return f"status:{topic_id}"
@@ -63,6 +68,17 @@ def current_log(topic: str) -> str:
 def logs(topic: str) -> str:
     """Sorted set: every topic id that was ever counted → when it was first seen, in ms."""
     return f"logs:{topic}"
+
+
+def rebuilding(topic: str) -> str:
+    """Hash, while an emptied store is rebuilt: `<topic id>:<partition>` → the offset up to
+    which it was counted or archived, `total` → the sum of them all."""
+    return f"rebuilding:{topic}"
+
+
+def repair_lock(topic: str) -> str:
+    """String: held by the process that counts earlier logs from the archive."""
+    return f"repair:{topic}"
 
 
 class SiteKeys:
@@ -86,6 +102,10 @@ class SiteKeys:
     def page_visitors(self, day: int, path: str) -> str:
         """HyperLogLog of the visitors of one page on one day."""
         return f"{self._prefix}{DAY}:{day}:v:{path}"
+
+    def ledger(self, day: int) -> str:
+        """Hash: category → events that arrived on the site's `day`, as 20261123."""
+        return f"{self._prefix}ledger:{day}"
 
     def live(self, minute: int) -> str:
         """Hash by arrival: path, `TOTAL`, and `SECOND`SS → page views."""

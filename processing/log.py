@@ -21,6 +21,8 @@ _LEADER_CHANGES = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    # "Failed to query partition leaders": the client's own word for none at all.
+    KafkaError._NOENT,
 )
 
 
@@ -71,7 +73,7 @@ class Log:
     def ends(self, partitions: int) -> dict[int, int]:
         """The offset that each partition's next message will get.
 
-        Taken from a fetch, not from ListOffsets: the embedded broker answers the latter
+        Taken from a fetch, not from ListOffsets alone: the embedded broker answers the latter
         with the start of the last batch.
         """
         latest = self._offsets(partitions, OffsetSpec.latest())
@@ -149,6 +151,8 @@ class Log:
             )
 
     def _read_to_ends(self, consumer: Consumer, partitions: int) -> dict[int, int]:
+        """One fetch of each partition tells its end: where there is traffic, reading on until
+        nothing is left might take for ever."""
         ends: dict[int, int] = {}
         deadline = time.monotonic() + self.timeout
         while len(ends) < partitions:
@@ -159,16 +163,10 @@ class Log:
                 if _is_end(message):
                     ends[partition] = message.offset() or 0
                 else:
-                    _offset(message)
-                    ends[partition] = self._end_as_of_fetch(consumer, partition)
+                    fetched = TopicPartition(self.topic, partition)
+                    _, high = consumer.get_watermark_offsets(fetched, cached=True)
+                    ends[partition] = max(_offset(message) + 1, int(high))
         return ends
-
-    def _end_as_of_fetch(self, consumer: Consumer, partition: int) -> int:
-        """Every answer with messages tells the end; a log that grows all the time may never
-        give an answer without any, from which librdkafka concludes that this is the end."""
-        tp = TopicPartition(self.topic, partition)
-        _, end = consumer.get_watermark_offsets(tp, cached=True)
-        return int(end)
 
     def _offsets(self, partitions: int, spec: OffsetSpec) -> dict[int, int]:
         deadline = time.monotonic() + self.timeout

@@ -98,3 +98,16 @@ def _row(value: bytes | None) -> tuple[tuple[Any, ...], bytes | None]:
         return msgspec.structs.astuple(decode(value)), None
     except UndecodableMessage:
         return _NO_FIELDS, value or b""
+
+
+def read_rows(rows: pa.RecordBatch) -> Iterator[tuple[int, PageView | None]]:
+    """Offset and page view of each row; None for what could not be decoded."""
+    for row in rows.to_pylist():
+        offset, raw = row["offset"], row["raw"]
+        if raw is not None:
+            yield offset, None
+            continue
+        fields = {name: row[name] for name in _FIELDS if row[name] is not None}
+        if "props" in fields:
+            fields["props"] = msgspec.json.decode(fields["props"])
+        yield offset, PageView(**fields)

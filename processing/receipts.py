@@ -1,4 +1,4 @@
-"""What became of one event: looked up by its receipt, stored nowhere (SPEC.md §10)."""
+"""What became of one event: looked up by its receipt, stored nowhere (SPEC.md §13)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -11,13 +11,22 @@ from django.conf import settings
 
 from ingest.models import Site
 from processing import keys
-from processing.aggregation import CATEGORIES, EXPIRED, HOLES, LIVE_MINUTES, NOW_MS
+from processing.aggregation import (
+    CATEGORIES,
+    EXPIRED,
+    HOLES,
+    INVALID,
+    LIVE_MINUTES,
+    NOW_MS,
+)
 from processing.calendar import day_number, days, today
 from processing.counters import RedisClient, connect
 
 # A consumer reports at least once a second; after this silence its lag is unknown.
 _REPORT_VALID_MS = 5_000
 _LIVE_AGE_MS = 5_000
+# An unreadable message belongs to no site.
+SITE_CATEGORIES = tuple(category for category in CATEGORIES if category != INVALID)
 _NOTHING_KNOWN = {"through": None, "age_seconds": None, "lag": None, "state": "unknown"}
 
 
@@ -78,7 +87,7 @@ class Stats:
         }
 
     def live(self, site: Site, now_ms: int) -> dict[str, Any]:
-        """The `state` of the live page (SPEC.md §7)."""
+        """The `state` of the live page (SPEC.md §8)."""
         names = self._keys(site)
         day = day_number(today(site.time_zone, now_ms))
         second = now_ms // 1_000
@@ -133,26 +142,41 @@ class Stats:
         }
 
     def as_of(self, now_ms: int) -> dict[str, Any]:
-        """How old and how complete the numbers are (SPEC.md §8)."""
+        """How old and how complete the numbers are (SPEC.md §9)."""
+        rebuilt = self._rebuilt()
         reports = list(self._reports(self._topic_id()).values())
-        if not reports:
-            return {"at": _iso(now_ms), **_NOTHING_KNOWN}
-        through = min(report["through"] for report in reports)
-        fresh = all(now_ms - report["at"] <= _REPORT_VALID_MS for report in reports)
-        age = max(0, now_ms - through)
-        return {
-            "at": _iso(now_ms),
-            "through": _iso(through),
-            "age_seconds": round(age / 1000, 1),
-            "lag": sum(r["log_end"] - r["marker"] for r in reports) if fresh else None,
-            "state": "live" if age < _LIVE_AGE_MS else "behind",
-        }
+        found = _as_of(reports, now_ms) if reports else {"at": _iso(now_ms), **_NOTHING_KNOWN}
+        return found if rebuilt is None else {**found, "state": "rebuilding", "rebuilt": rebuilt}
+
+    def _rebuilt(self) -> float | None:
+        """How much of an emptied store is counted again, 0 to 1; None: nothing is missing."""
+        goals = {name.decode(): int(goal) for name, goal in self._rebuilding().items()}
+        total = goals.pop("total", 0)
+        if not goals:
+            return None
+        pipeline = self.client.pipeline(transaction=False)
+        for name in goals:
+            topic_id, partition = name.split(":")
+            for shard in range(self.shards):
+                pipeline.hget(keys.marker(shard, topic_id), partition)
+        markers = [int(marker or 0) for marker in pipeline.execute()]
+        left = sum(
+            max(0, goal - min(markers[n * self.shards : (n + 1) * self.shards]))
+            for n, goal in enumerate(goals.values())
+        )
+        return round(1 - min(left, total) / total, 3)
+
+    def _rebuilding(self) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self.client.hgetall(keys.rebuilding(self.topic))
+        return found
 
     def ledger(self) -> dict[str, Any]:
         """The balance: per partition, read = counted + duplicate + bot + late + invalid.
 
         `read` comes from the marker, the categories from their own counts, all of one shard
-        in one atomic read. `earlier_logs` sums the logs that were counted before.
+        in one atomic read. Shards are read one after the other: a partition's `in_flight`
+        tells how many offsets one has passed and another has not, and by as much its
+        categories may be ahead of `read`. `earlier_logs` sums the logs counted before.
         """
         topic_id = self._topic_id()
         reports = self._reports(topic_id)
@@ -174,6 +198,19 @@ class Stats:
             "totals": _sum(partitions),
             "earlier_logs": _sum(earlier),
         }
+
+    def site_ledger(self, site: Site, first: date, last: date) -> list[dict[str, Any]]:
+        """The site's balance of each day from `first` to `last`, by the day of arrival:
+        `day`, `read`, the sum, and the categories of events that name a site."""
+        names = self._keys(site)
+        wanted = days(first, last)
+        pipeline = self.client.pipeline(transaction=False)
+        for day in wanted:
+            pipeline.hmget(names.ledger(day_number(day)), SITE_CATEGORIES)
+        return [
+            _site_day(day, [int(events or 0) for events in found])
+            for day, found in zip(wanted, pipeline.execute(), strict=True)
+        ]
 
     def _balances(self, topic_id: str) -> dict[int, dict[str, int]]:
         """Per partition of one log, summed over the shards."""
@@ -245,6 +282,19 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _as_of(reports: Sequence[dict[str, int]], now_ms: int) -> dict[str, Any]:
+    through = min(report["through"] for report in reports)
+    fresh = all(now_ms - report["at"] <= _REPORT_VALID_MS for report in reports)
+    age = max(0, now_ms - through)
+    return {
+        "at": _iso(now_ms),
+        "through": _iso(through),
+        "age_seconds": round(age / 1000, 1),
+        "lag": sum(r["log_end"] - r["marker"] for r in reports) if fresh else None,
+        "state": "live" if age < _LIVE_AGE_MS else "behind",
+    }
+
+
 def _iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
@@ -277,8 +327,19 @@ def _add_up(shards: Sequence[dict[str, int]]) -> dict[str, int]:
     read the same offsets."""
     balance = {category: sum(shard[category] for shard in shards) for category in CATEGORIES}
     unread = {name: max((shard[name] for shard in shards), default=0) for name in (EXPIRED, HOLES)}
-    marker = min((shard["marker"] for shard in shards), default=0)
-    return {"marker": marker, "read": marker - sum(unread.values()), **balance, **unread}
+    markers = [shard["marker"] for shard in shards] or [0]
+    return {
+        "marker": min(markers),
+        "in_flight": max(markers) - min(markers),
+        "read": min(markers) - sum(unread.values()),
+        **balance,
+        **unread,
+    }
+
+
+def _site_day(day: date, events: Sequence[int]) -> dict[str, Any]:
+    categories = dict(zip(SITE_CATEGORIES, events, strict=True))
+    return {"day": day.isoformat(), "read": sum(events), **categories}
 
 
 def _row(

@@ -29,6 +29,8 @@ def _kept_secret(path: Path) -> str:
         return path.read_text().strip()
 
 
+VERSION = "0.1.0"
+
 # --- Web -------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY", "") or _kept_secret(DATA_DIR / "secret_key")
@@ -44,8 +46,8 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-# Probes speak plain HTTP to the process itself.
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+# Probes and Prometheus speak plain HTTP to the process itself.
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
 # Addresses or networks whose X-Forwarded-For is believed.
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES", "")
 

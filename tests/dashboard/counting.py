@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.models import Site
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.aggregation import Aggregator, Deltas, Retention, SiteRules
 from processing.counters import APPLIED, Counters, Range, RedisClient
 from processing.duplicates import DuplicateWindows
 from processing.stats import now_ms
@@ -42,6 +42,19 @@ class CountedStore:
         outcome = counters.apply(0, Range(self.topic_id, 0, self.offset, end), deltas)
         assert outcome.result == APPLIED
         self.offset = end
+
+    def tally(self, partition: int = 0, **events: int) -> None:
+        """Move the marker past events that need no page view, such as invalid or expired."""
+        counters = Counters(self.client, 1)
+        counters.remember_log(TOPIC, self.topic_id)
+        (markers,) = counters.markers(self.topic_id, partition + 1)
+        start, end = markers[partition], markers[partition] + sum(events.values())
+        outcome = counters.apply(
+            0, Range(self.topic_id, partition, start, end), Deltas(ledger=events)
+        )
+        assert outcome.result == APPLIED
+        if partition == 0:
+            self.offset = end
 
     def report(self, through: int, at: int, log_end: int | None = None) -> None:
         """What the consumer says of its partition twice a second."""

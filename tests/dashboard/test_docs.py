@@ -49,6 +49,13 @@ def test_it_describes_what_is_asked_and_answered() -> None:
     answer = pages["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
     assert set(answer) == {"results", "as_of"}
     assert {"apiKey": []} in pages["security"]
+    ledger = paths["/api/v1/ledger"]["get"]
+    assert {parameter["name"] for parameter in ledger["parameters"]} == {"site", "from", "to"}
+    of_log, of_site = ledger["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"]
+    assert {"archived_to", "archived_rows", "lag"} <= set(
+        of_log["properties"]["partitions"]["items"]["properties"]
+    )
+    assert set(of_site["properties"]) == {"site", "time_zone", "days", "totals", "as_of"}
     assert set(paths["/api/v1/track"]["post"]["responses"]) >= {"202", "400", "403", "503"}
 
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.browser import chromium
 from tests.stack import RunningStack
@@ -189,6 +190,59 @@ def test_it_shows_todays_numbers_without_javascript(
         page.goto("/sites/localhost/")
         today = re.compile(r"Today so far: \d+ views by \d+ people")
         expect(page.get_by_text(today)).to_be_visible()
+
+
+def test_the_balance_moves_with_an_event(page: Page, stack: RunningStack) -> None:
+    stack.track({"page_url": "/balance"})
+    open_site(page, "localhost")
+    page.locator("#trust summary").click()
+    page.get_by_role("link", name="Does everything add up?").click()
+    expect(page.locator("#sentence")).to_contain_text("nothing waits", timeout=10 * SECOND)
+    read_today = page.locator("[data-rows=days] tbody tr").first.locator("td").first
+    before = int(read_today.inner_text().replace(",", ""))
+    event = {"page_url": "/balance", "event_id": "the same"}
+    stack.track(event)
+    stack.track(event)
+    expect(read_today).to_have_text(f"{before + 2:,}", timeout=3 * SECOND)
+    expect(page.locator("#verdict")).to_have_attribute("data-state", "ok")
+    shown = page.locator("#sentence").inner_text()
+    numbers = [int(n.replace(",", "")) for n in re.findall(r"[\d,]+(?= \w)", shown)]
+    assert numbers[0] == sum(numbers[1:]), shown
+    read = page.locator("[data-rows=partitions] tfoot td:nth-child(5)")
+    assert read.inner_text() == f"{numbers[0]:,}"
+
+
+def test_the_balance_says_when_it_is_no_longer_fresh(
+    page: Page, context: BrowserContext, stack: RunningStack
+) -> None:
+    page.goto("/balance")
+    context.set_offline(True)
+    expect(page.get_by_text("The server does not answer.")).to_be_visible(timeout=5 * SECOND)
+    expect(page.locator("#verdict")).to_have_attribute("data-state", "gone")
+    context.set_offline(False)
+    expect(page.locator("#notice")).to_be_hidden(timeout=5 * SECOND)
+    context.clear_cookies()
+    expect(page.get_by_text("You are logged out.")).to_be_visible(timeout=5 * SECOND)
+    page.get_by_role("link", name="Log in again").click()
+    log_in(page, stack)
+    expect(page).to_have_url(re.compile("/balance$"))
+
+
+def test_metrics_are_there_for_prometheus(context: BrowserContext, stack: RunningStack) -> None:
+    key = {"Authorization": f"Bearer {stack.credentials['api_key']}"}
+    text = context.request.get("/metrics", headers=key).text()
+    (up,) = [f for f in text_string_to_metric_families(text) if f.name == "tracker_up"]
+    parts = {sample.labels["part"]: sample.value for sample in up.samples}
+    assert parts == {"redis": 1, "database": 1, "kafka": 1}
+
+
+@pytest.mark.parametrize("width", [320, 768, 1440, 2560])
+def test_the_balance_fits_every_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/balance")
+    expect(page.locator("[data-rows=partitions] tbody tr").first).to_be_visible()
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) == 0
 
 
 @pytest.mark.parametrize("width", [320, 768, 1440, 2560])

@@ -17,11 +17,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from ingest.models import Site
 from ingest.pageview import PageView, encode
 from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay
 from processing.consumer import PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
+from processing.repair import Repair
 from processing.stats import Stats, now_ms
 from tests.conftest import Servers
 from tracker_site import settings as settings_module
@@ -98,15 +101,23 @@ class Pipeline:
 
         wait_for(made, "the topic to be made again")
 
-    def consumer(self, **options: Any) -> PageViewConsumer:
+    def consumer(self, archive: Archive | None = None, **options: Any) -> PageViewConsumer:
+        """A consumer; with an archive it repairs from there what the log no longer has."""
         defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}
-        windows = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
+        options = defaults | options
+        counters = Counters(connect(self.servers.redis_url), self.shards)
+        aggregators = self.aggregators()
+        batch_events, clock = options["batch_events"], options["clock"]
+        replay = (
+            ArchiveReplay(archive, counters, aggregators, batch_events, clock) if archive else None
+        )
         return PageViewConsumer(
             Consumer(
                 {
                     "bootstrap.servers": self.servers.bootstrap_servers,
                     "group.id": self.topic,
                     "session.timeout.ms": 2_000,
+                    "heartbeat.interval.ms": 500,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "error",
                     "enable.partition.eof": True,
@@ -115,20 +126,24 @@ class Pipeline:
                 }
             ),
             self.log,
-            Counters(connect(self.servers.redis_url), self.shards),
-            [
-                Aggregator(
-                    shard,
-                    self.shards,
-                    lambda site: self.rules.get(site, SiteRules()),
-                    Retention(minute=48 * 3_600, hour=90 * 86_400),
-                    windows,
-                )
-                for shard in range(self.shards)
-            ],
+            counters,
+            aggregators,
             DeadLetters(self.servers.bootstrap_servers, f"{self.topic}.dead"),
-            **(defaults | options),
+            repair=Repair(replay) if replay else None,
+            **options,
         )
+
+    def aggregators(self) -> list[Aggregator]:
+        return [
+            Aggregator(
+                shard,
+                self.shards,
+                lambda site: self.rules.get(site, SiteRules()),
+                Retention(minute=48 * 3_600, hour=90 * 86_400),
+                DuplicateWindows(recent=600_000, backfill=30 * 86_400_000),
+            )
+            for shard in range(self.shards)
+        ]
 
     @contextmanager
     def process(self, database_url: str, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:

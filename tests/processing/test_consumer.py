@@ -1,5 +1,6 @@
 """The consumer against real brokers and stores."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -141,8 +142,6 @@ def test_it_counts_each_event_once_when_it_is_killed(
 
 
 def test_it_shares_partitions_with_another_consumer(pipeline: Pipeline) -> None:
-    import threading
-
     consumers = [pipeline.consumer() for _ in range(2)]
     threads = [threading.Thread(target=consumer.run) for consumer in consumers]
     for thread in threads:
@@ -156,6 +155,27 @@ def test_it_shares_partitions_with_another_consumer(pipeline: Pipeline) -> None:
             consumer.stop()
             thread.join()
     assert today(pipeline)["pageviews"] == 200
+
+
+def test_it_begins_and_keeps_up_while_events_keep_coming(pipeline: Pipeline) -> None:
+    """A partition whose end is never seen because it moves on is no reason to wait."""
+    sent, done = [0], threading.Event()
+
+    def send() -> None:
+        while not done.is_set():
+            pipeline.send(page_view(visitor=f"v{n}") for n in range(20))
+            sent[0] += 20
+            done.wait(0.005)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        pipeline.run_until(pipeline.consumer(), lambda: pipeline.read() > 2_000)
+    finally:
+        done.set()
+        sender.join()
+    pipeline.count_all(sent[0])
+    assert today(pipeline)["pageviews"] == sent[0]
 
 
 def test_it_balances_at_every_moment(pipeline: Pipeline) -> None:

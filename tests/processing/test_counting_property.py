@@ -37,6 +37,12 @@ events = st.builds(
 )
 
 
+def day_of(ms: int) -> int:
+    """The site's day, as 20261123."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo("Europe/Berlin"))
+    return int(moment.strftime("%Y%m%d"))
+
+
 @dataclass
 class Reference:
     """Counts one event after the other with plain dictionaries and sets."""
@@ -45,22 +51,25 @@ class Reference:
     views: Counter[tuple[int, str]] = field(default_factory=Counter)
     visitors: dict[int, set[str]] = field(default_factory=dict)
     ledger: Counter[str] = field(default_factory=Counter)
+    site_ledger: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def count(self, event: PageView) -> None:
+        category = self._count(event)
+        self.ledger[category] += 1
+        self.site_ledger[day_of(event.received), category] += 1
+
+    def _count(self, event: PageView) -> str:
         if event.retryable:
             if any(self._repeats(event, other) for other in self.ids.get(event.id, [])):
-                self.ledger["duplicate"] += 1
-                return
+                return "duplicate"
             self.ids.setdefault(event.id, []).append(event)
         if event.received - event.ts > 400 * 86_400_000:
-            self.ledger["late"] += 1
-            return
-        self.ledger["counted"] += 1
-        moment = datetime.fromtimestamp(event.ts / 1000, UTC).astimezone(ZoneInfo("Europe/Berlin"))
-        day = int(moment.strftime("%Y%m%d"))
+            return "late"
+        day = day_of(event.ts)
         self.visitors.setdefault(day, set()).add(event.visitor)
         if event.name == "pageview":
             self.views[day, event.path] += 1
+        return "counted"
 
     @staticmethod
     def _repeats(event: PageView, other: PageView) -> bool:
@@ -107,6 +116,10 @@ def check(stats: Stats, client: Any, reference: Reference) -> None:
         k.decode().partition(":")[2]: int(v) for k, v in client.hgetall("{s00}:ledger:t").items()
     }
     assert ledger == dict(reference.ledger)
+    for day in {day for day, _ in reference.site_ledger}:
+        found = client.hgetall(f"{{s00}}:{SITE.public_id}:ledger:{day}")
+        expected = {c: n for (d, c), n in reference.site_ledger.items() if d == day}
+        assert {category.decode(): int(n) for category, n in found.items()} == expected
     for day in {day for day, _ in reference.views} | reference.visitors.keys():
         date = datetime.strptime(str(day), "%Y%m%d").replace(tzinfo=UTC).date()
         paths = {path: n for (d, path), n in reference.views.items() if d == day}
@@ -115,8 +128,8 @@ def check(stats: Stats, client: Any, reference: Reference) -> None:
             "visitors": len(reference.visitors[day]),
             "bots": 0,
         }
-        found = stats.pages(SITE, date, date, 100)
-        assert {row["path"]: row["pageviews"] for row in found} == paths
+        pages = stats.pages(SITE, date, date, 100)
+        assert {row["path"]: row["pageviews"] for row in pages} == paths
 
 
 def test_it_notices_an_id_that_another_partition_counted_meanwhile(

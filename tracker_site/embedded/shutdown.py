@@ -17,6 +17,7 @@ from tracker_site.embedded.child import BASE_DIR, manage
 Say = Callable[[str], None]
 STOP_SECONDS = 20.0
 DRAIN_SECONDS = 60.0
+ARCHIVE_SECONDS = 120.0
 
 
 class Shutdown:
@@ -86,15 +87,20 @@ class Shutdown:
         return sum(max(0, end - min(m[p] for m in markers)) for p, end in ends.items())
 
     def _archive(self) -> None:
-        done = subprocess.run(
-            [sys.executable, *manage("archive")],
-            cwd=BASE_DIR,
-            env={**os.environ, **self._environment},
-            capture_output=True,
-            text=True,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, *manage("archive")],
+                cwd=BASE_DIR,
+                env={**os.environ, **self._environment},
+                capture_output=True,
+                text=True,
+                timeout=ARCHIVE_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            self._say(f"The archive was not complete after {ARCHIVE_SECONDS:.0f} s.")
+            return
         if done.returncode != 0:
-            self._say(f"The archive could not be completed: {(done.stderr or done.stdout)[-500:]}")
+            self._say(f"The archive could not be completed: {(done.stderr or done.stdout).strip()}")
 
     def _is_alive(self, name: str) -> bool:
         process = self._processes.get(name)

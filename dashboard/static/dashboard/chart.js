@@ -50,10 +50,10 @@ export class Chart {
   }
 }
 
-// The least of 1, 2, 5 times a power of ten that the highest bar fits under.
+// The least round number that the highest bar fits under.
 function niceTop(most) {
   const power = 10 ** Math.floor(Math.log10(Math.max(most, 4)));
-  return [1, 2, 5, 10].map((n) => n * power).find((top) => top >= Math.max(most, 4));
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((n) => n * power).find((top) => top >= Math.max(most, 4));
 }
 
 function describe(minutes, time) {

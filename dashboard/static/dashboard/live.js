@@ -44,6 +44,7 @@ function judge() {
   const seconds = age === null ? null : age + (performance.now() - shownAt) / 1000;
   if (!connected) return ["gone", through ? `disconnected, showing ${secondTime(Date.parse(through))}` : "disconnected", "The page tries to connect again by itself."];
   if (state === "unavailable") return ["gone", "no live store", "The live store does not answer. Page views are still accepted and will be counted."];
+  if (state === "rebuilding") return ["busy", `rebuilding ${Math.floor(100 * shown.as_of.rebuilt)}%`, "The live store was emptied. Its numbers are counted again from the archive and the log. New page views are safe and will be counted too."];
   if (state === "unknown") return ["gone", "not counting yet", "No consumer has reported yet. Page views are accepted and will be counted when one runs."];
   const complete = `Everything that arrived until ${secondTime(Date.parse(through))} is in these numbers.`;
   if (seconds < BEHIND_S) return ["live", "live", complete];

@@ -13,11 +13,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ingest.sites import SiteDirectory
 from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.archive import Archive
+from processing.archive_replay import ArchiveReplay
 from processing.consumer import ConsumerStopped, PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
+from processing.repair import Repair
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -34,10 +37,13 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        line = ProgressLine(consumer)
         try:
-            consumer.run(ProgressLine(consumer).show)
+            consumer.run(line.show)
         except ConsumerStopped as reason:
             raise CommandError(str(reason)) from None
+        finally:
+            line.end()
         logger.info("The consumer stopped cleanly.")
 
 
@@ -66,6 +72,11 @@ class ProgressLine:
                 "Counting: %(events_per_second)s events/s, lag %(lag)s", fields, extra=fields
             )
 
+    def end(self) -> None:
+        """What is written next begins on a line of its own."""
+        if self._terminal:
+            sys.stderr.write("\n")
+
     def _fields(self, rate: float) -> dict[str, Any]:
         return {
             "events": self._progress.events,
@@ -85,8 +96,26 @@ class ProgressLine:
 
 def page_view_consumer() -> PageViewConsumer:
     """A consumer wired by the settings."""
+    counters = Counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS)
+    counted_by = aggregators(SiteDirectory())
+    batch_events = settings.CONSUMER_BATCH_EVENTS
+    replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
+    return PageViewConsumer(
+        Consumer(kafka_settings()),
+        Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
+        counters,
+        counted_by,
+        DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
+        batch_events=batch_events,
+        max_invalid=settings.CONSUMER_MAX_INVALID,
+        clock=now_ms,
+        repair=Repair(replay),
+    )
+
+
+def aggregators(sites: SiteDirectory) -> list[Aggregator]:
+    """One a shard, by the settings."""
     shards = settings.REDIS_SHARDS
-    sites = SiteDirectory()
     windows = DuplicateWindows(
         recent=settings.DUPLICATE_WINDOW_MINUTES * 60_000,
         backfill=settings.BACKFILL_DUPLICATE_WINDOW_DAYS * 86_400_000,
@@ -94,19 +123,10 @@ def page_view_consumer() -> PageViewConsumer:
     retention = Retention(
         minute=settings.MINUTE_RETENTION_HOURS * 3_600, hour=settings.HOUR_RETENTION_DAYS * 86_400
     )
-    return PageViewConsumer(
-        Consumer(kafka_settings()),
-        Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
-        Counters(connect(settings.REDIS_URL), shards),
-        [
-            Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
-            for shard in range(shards)
-        ],
-        DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
-        batch_events=settings.CONSUMER_BATCH_EVENTS,
-        max_invalid=settings.CONSUMER_MAX_INVALID,
-        clock=now_ms,
-    )
+    return [
+        Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
+        for shard in range(shards)
+    ]
 
 
 def kafka_settings() -> dict[str, Any]:
@@ -114,6 +134,8 @@ def kafka_settings() -> dict[str, Any]:
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "group.id": settings.KAFKA_GROUP,
         "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
+        # The default, 3 s, is too long for a short session: it would end again and again.
+        "heartbeat.interval.ms": min(3_000, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
         "enable.auto.commit": False,
         # A position that the log does not have is said aloud, never jumped over.
         "auto.offset.reset": "error",

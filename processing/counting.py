@@ -1,0 +1,164 @@
+"""Counts consecutive events of one log, wherever they were read: from Kafka or the archive."""
+
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from ingest.pageview import PageView, UndecodableMessage, decode
+from processing import keys
+from processing.aggregation import HOLES, INVALID, Aggregator, Deltas
+from processing.counters import HELD, KNOWN, MOVED, Counters, Range
+
+# How long to wait before a held shard is tried again.
+HELD_S = 0.02
+
+
+class MarkerMoved(RuntimeError):
+    """Raised when the store's marker is not where it was believed: another consumer counted,
+    or the store was rolled back or emptied. What is held is to be forgotten."""
+
+
+@dataclass
+class Batch:
+    """Consecutive events of one partition. `offsets` are all that were read, of which those in
+    `invalid` hold no page view."""
+
+    partition: int
+    page_views: list[tuple[int, PageView]] = field(default_factory=list)
+    invalid: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        return self.offsets[-1] + 1
+
+    def only(self, sites: Container[str]) -> "Batch":
+        """The same range with nothing of it but these sites' page views."""
+        kept = [(o, page_view) for o, page_view in self.page_views if page_view.site in sites]
+        return Batch(self.partition, kept, [], self.offsets)
+
+    def add(self, offset: int, page_view: PageView | None) -> None:
+        self.offsets.append(offset)
+        if page_view is None:
+            self.invalid.append(offset)
+        else:
+            self.page_views.append((offset, page_view))
+
+
+def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> Iterator[Batch]:
+    """Consecutive messages of one partition, decoded, at most so many at a time."""
+    batch = Batch(partition)
+    for message in messages:
+        try:
+            batch.add(message.offset() or 0, decode(message.value()))
+        except UndecodableMessage:
+            batch.add(message.offset() or 0, None)
+        if len(batch.offsets) >= most:
+            yield batch
+            batch = Batch(partition)
+    if batch.offsets:
+        yield batch
+
+
+class Counting:
+    """Moves the markers of one log in all shards. `clock` gives Unix milliseconds.
+
+    Raises `redis.RedisError` when it is unknown what was written; then, and after
+    `MarkerMoved`, it begins again with a new object, which reads the markers.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        aggregators: Sequence[Aggregator],
+        topic_id: str,
+        partitions: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self.topic_id = topic_id
+        self._counters = counters
+        self._aggregators = aggregators
+        self._clock = clock
+        # Per shard and partition, the marker as it is believed to be.
+        self._markers = [dict(enumerate(found)) for found in counters.markers(topic_id, partitions)]
+
+    def position(self, partition: int) -> int:
+        """The first offset that not every shard has counted."""
+        return min(markers[partition] for markers in self._markers)
+
+    def marker(self, shard: int, partition: int) -> int:
+        return self._markers[shard][partition]
+
+    def confirm(self) -> None:
+        """Raises `MarkerMoved` unless the store still says what is believed."""
+        found = self._counters.markers(self.topic_id, len(self._markers[0]))
+        for shard, markers in enumerate(self._markers):
+            for partition, believed in markers.items():
+                if found[shard][partition] < believed:
+                    raise MarkerMoved(
+                        f"The store was rolled back or emptied: partition {partition}, shard "
+                        f"{shard} was counted up to {believed}, the marker is "
+                        f"{found[shard][partition]}."
+                    )
+
+    def count(self, batch: Batch) -> None:
+        """Count what of the batch is not counted yet, in each shard at once or not at all."""
+        for shard in range(len(self._markers)):
+            self.count_in(shard, batch)
+
+    def count_in(self, shard: int, batch: Batch) -> None:
+        """The same in one shard only."""
+        while self._markers[shard][batch.partition] < batch.next:
+            self._try(shard, batch)
+
+    def pass_over(self, partition: int, to: int, category: str) -> int:
+        """Move the markers to `to` over offsets that can't be read; returns how many."""
+        most = 0
+        for shard, markers in enumerate(self._markers):
+            offsets = to - markers[partition]
+            most = max(most, offsets)
+            while markers[partition] < to:
+                self._apply(shard, partition, to, Deltas(ledger={category: offsets}))
+        return most
+
+    def _try(self, shard: int, batch: Batch) -> None:
+        """One try: an id that another partition brought meanwhile makes it look again, as does
+        a shard whose numbers are being swapped."""
+        expected = self._markers[shard][batch.partition]
+        aggregator = self._aggregators[shard]
+        own = [
+            (offset, page_view)
+            for offset, page_view in batch.page_views
+            if offset >= expected and keys.shard_of(page_view.site, len(self._aggregators)) == shard
+        ]
+        page_views, places = [page_view for _, page_view in own], [offset for offset, _ in own]
+        known = self._counters.known_ids(aggregator.lookups(page_views))
+        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, places)
+        _tally_unread(deltas, shard, batch, expected)
+        self._apply(shard, batch.partition, batch.next, deltas)
+
+    def _apply(self, shard: int, partition: int, next_offset: int, deltas: Deltas) -> None:
+        expected = self._markers[shard][partition]
+        offsets = Range(self.topic_id, partition, expected, next_offset)
+        outcome = self._counters.apply(shard, offsets, deltas)
+        if outcome.result == MOVED:
+            raise MarkerMoved(
+                f"Partition {partition}, shard {shard}: the marker is {outcome.marker}, not "
+                f"{expected}. Another consumer counted, or Redis was rolled back."
+            )
+        if outcome.result == HELD:
+            time.sleep(HELD_S)
+        elif outcome.result != KNOWN:
+            self._markers[shard][partition] = outcome.marker
+
+
+def _tally_unread(deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:
+    """What belongs to no site is told once, by the first shard; holes by each."""
+    invalid = sum(1 for offset in batch.invalid if offset >= expected)
+    if shard == 0 and invalid:
+        deltas.tally(INVALID, invalid)
+    holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
+    if holes:
+        deltas.tally(HOLES, holes)
