@@ -32,6 +32,9 @@ from processing.stats import SITE_CATEGORIES, Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
+# Eighteen digits fit into 64 bits.
+_RECEIPT = re.compile(r"(?P<partition>\d{1,9})-(?P<offset>\d{1,18})", re.ASCII)
+_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
 @cache
@@ -100,6 +103,16 @@ def read_limit(request: Request, default: int = 100) -> int:
     if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= MOST_PAGES:
         raise Refusal(400, "limit", text, f"must be a whole number from 1 to {MOST_PAGES}")
     return int(text)
+
+
+def read_place(request: Request, receipt: str) -> Place:
+    """Where the receipt says that the event is. Raises `Refusal`."""
+    parts, log = _RECEIPT.fullmatch(receipt), request.query_params.get("log")
+    if parts is None:
+        raise Refusal(400, "receipt", receipt, "not a receipt; write it as it was given: 3-0")
+    if log is not None and _TOPIC_ID.fullmatch(log) is None:
+        raise Refusal(400, "log", log, "not a topic id; write its 22 characters as in the ledger")
+    return Place(int(parts["partition"]), int(parts["offset"]), log)
 
 
 class _ReadEndpoint(APIView):
@@ -229,7 +242,7 @@ class ReceiptView(_ReadEndpoint):
         ),
     )
     def get(self, request: Request, receipt: str) -> Response:
-        place = Place.read(receipt, request.query_params.get("log"))
+        place = read_place(request, receipt)
         require_any_site(request)
         try:
             fate = receipts().find(place)

@@ -1,6 +1,5 @@
-"""What became of one event: looked up by its receipt, stored nowhere (SPEC.md §10)."""
+"""What became of one event: looked up by its receipt, stored nowhere (SPEC.md §13)."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,6 @@ from django.conf import settings
 
 from ingest.models import Site
 from ingest.pageview import PageView
-from ingest.refusals import Refusal
 from processing import keys
 from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE, SiteRules
 from processing.archive import Archive
@@ -28,9 +26,6 @@ _REASONS = {
     INVALID: "It is no page view that this version can read. It lies in the dead letters too.",
     EXPIRED: "It was logged; by now neither Kafka nor the archive holds it.",
 }
-# Eighteen digits fit into 64 bits.
-_RECEIPT = re.compile(r"(?P<partition>\d{1,9})-(?P<offset>\d{1,18})", re.ASCII)
-_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
 class UnknownReceipt(LookupError):
@@ -44,18 +39,6 @@ class Place:
     partition: int
     offset: int
     log: str | None = None
-
-    @classmethod
-    def read(cls, receipt: str, log: str | None) -> "Place":
-        """Raises `Refusal` (400)."""
-        parts = _RECEIPT.fullmatch(receipt)
-        if parts is None:
-            raise Refusal(400, "receipt", receipt, "not a receipt; write it as it was given: 3-0")
-        if log is not None and _TOPIC_ID.fullmatch(log) is None:
-            raise Refusal(
-                400, "log", log, "not a topic id; write its 22 characters as in the ledger"
-            )
-        return cls(int(parts["partition"]), int(parts["offset"]), log)
 
     def __str__(self) -> str:
         return f"{self.partition}-{self.offset}"

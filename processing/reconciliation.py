@@ -1,4 +1,4 @@
-"""Compares what Redis says with a recount of the archive and the log (SPEC.md §9)."""
+"""Compares what Redis says with a recount of the archive and the log (SPEC.md §12)."""
 
 import heapq
 import time

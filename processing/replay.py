@@ -1,4 +1,4 @@
-"""Dead letters, read again and put back into the log (SPEC.md §11).
+"""Dead letters, read again and put back into the log (SPEC.md §14).
 
 A replayed letter counts once, however often it is replayed and wherever that is killed:
 each try sends the same retryable event id, long after it happened, so that all tries but

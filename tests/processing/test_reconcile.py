@@ -299,7 +299,7 @@ def test_it_compares_one_site_or_some_days(pipeline: Pipeline, counted: dict[str
     [
         (["--site", "nowhere.example"], "No site 'nowhere.example'"),
         (["--from", "2026-03-02", "--to", "2026-03-01"], "lies after"),
-        (["--from", "yesterday"], "yesterday"),
+        (["--from", "yesterday"], "'yesterday' is not a day"),
     ],
 )
 def test_it_refuses_with_a_sentence(pipeline: Pipeline, arguments: list[str], reason: str) -> None:

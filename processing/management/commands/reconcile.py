@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.models import Site
+from processing.calendar import read_day
 from processing.log import LogUnavailable
 from processing.object_store import ArchiveUrlError
 from processing.reconciliation import Findings, Reconciliation
@@ -25,17 +26,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--site", help="only this site's numbers")
-        parser.add_argument(
-            "--from", dest="first", type=_day, default=date.min, metavar="YYYY-MM-DD",
-            help="only from this day on, on the site's clock",
-        )  # fmt: skip
-        parser.add_argument(
-            "--to", dest="last", type=_day, default=date.max, metavar="YYYY-MM-DD",
-            help="only up to this day",
-        )  # fmt: skip
+        parser.add_argument("--from", dest="first", help="first day to compare, YYYY-MM-DD")
+        parser.add_argument("--to", dest="last", help="last day to compare")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        first, last, site = options["first"], options["last"], options["site"]
+        first, last = _day(options["first"], date.min), _day(options["last"], date.max)
+        site = options["site"]
         if first > last:
             raise CommandError(f"--from {first} lies after --to {last}.")
         if site is not None and not Site.objects.filter(public_id=site).exists():
@@ -67,9 +63,11 @@ class Command(BaseCommand):
             )
 
 
-def _day(text: str) -> date:
-    """As argparse wants it: raises `ValueError`, which names the value."""
-    return date.fromisoformat(text)
+def _day(text: str | None, default: date) -> date:
+    try:
+        return default if text is None else read_day(text)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from None
 
 
 def _progress() -> Progress:
