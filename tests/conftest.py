@@ -67,7 +67,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """No connection outlives its request, else PostgreSQL can't drop the tests' database."""
     for connection in connections.all():
         connection.settings_dict["CONN_MAX_AGE"] = 0
