@@ -11,10 +11,9 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.access_log import MalformedLine, Request, event_ids, read_line, skip_reason
+from ingest.progress_bar import progress_bar
 from ingest.track_client import TrackClient, TrackError
 from ingest.track_request import MAX_BATCH_EVENTS
 
@@ -89,7 +88,10 @@ class Import:
         self._waiting: list[tuple[int, dict[str, Any]]] = []
 
     def run(self, file: str) -> Report:
-        with _opened(file) as (lines, raw, size), _progress() as progress:
+        with (
+            _opened(file) as (lines, raw, size),
+            progress_bar("{task.percentage:>3.0f}%", "{task.fields[sent]:,} sent") as progress,
+        ):
             task = progress.add_task("Importing", total=size, sent=0)
             stripped = (line.rstrip("\r\n") for line in lines)
             for number, (event_id, line) in enumerate(event_ids(stripped, self._site), 1):
@@ -158,16 +160,3 @@ def _opened(file: str) -> Iterator[tuple[IO[str], Any, int | None]]:
 
 def _position(raw: Any) -> int:
     return 0 if raw is None else int(raw.tell())
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[sent]:,} sent"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

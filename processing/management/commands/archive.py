@@ -5,9 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import F, Sum
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ingest.progress_bar import progress_bar
 from processing.archive import Archive
 from processing.log import LogUnavailable
 from processing.models import Segment
@@ -24,7 +23,7 @@ class Command(BaseCommand):
         try:
             for segment in archive.plan():
                 report.add_lost(segment)
-            with _progress() as progress:
+            with progress_bar("{task.completed:,} of {task.total:,} events") as progress:
                 task = progress.add_task("Archiving", total=_unfinished_events())
                 for segment in _unfinished():
                     events = segment.events
@@ -82,15 +81,3 @@ def _unfinished() -> Iterator[Segment]:
 def _unfinished_events() -> int:
     unfinished = Segment.objects.filter(state__in=Segment.UNFINISHED)
     return int(unfinished.aggregate(events=Sum(F("end") - F("start")))["events"] or 0)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} of {task.total:,} events"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

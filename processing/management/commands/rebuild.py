@@ -6,10 +6,9 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.models import Site
+from ingest.progress_bar import progress_bar
 from ingest.sites import SiteDirectory
 from processing.archive import Archive
 from processing.archive_replay import ArchiveReplay, RepairWaits
@@ -66,7 +65,7 @@ class Command(BaseCommand):
         for attempt in range(_TRIES):
             time.sleep(attempt)
             try:
-                with _progress() as progress:
+                with progress_bar("{task.completed:,} of {task.total:,} events") as progress:
                     task = progress.add_task("Counting", total=rebuild.events())
                     for events in rebuild.count():
                         progress.advance(task, events)
@@ -133,15 +132,3 @@ def _lines(differences: list[Difference]) -> list[str]:
 
 def _day(number: int) -> str:
     return f"{number // 10_000}-{number // 100 % 100:02d}-{number % 100:02d}"
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} of {task.total:,} events"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

@@ -6,10 +6,9 @@ from typing import Any
 import pyarrow as pa
 import redis
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.models import Site
+from ingest.progress_bar import progress_bar
 from processing.calendar import read_day
 from processing.log import LogUnavailable
 from processing.object_store import ArchiveUrlError
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         if site is not None and not Site.objects.filter(public_id=site).exists():
             raise CommandError(f"No site {site!r}. Sites are in the admin.")
         try:
-            with _progress() as progress:
+            with progress_bar("{task.completed:,} events") as progress:
                 task = progress.add_task("Recounting", total=None)
                 findings = Reconciliation.from_settings().run(
                     site, first, last,
@@ -68,15 +67,3 @@ def _day(text: str | None, default: date) -> date:
         return default if text is None else read_day(text)
     except ValueError as error:
         raise CommandError(f"{error}.") from None
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} events"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
