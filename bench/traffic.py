@@ -20,7 +20,7 @@ _REFERRERS = ["https://news.example.org/", "https://search.example.net/?q=pages"
 
 
 def page_views(events: int, first_ms: int, last_ms: int, retryable: bool) -> Iterator[PageView]:
-    """`events` messages that arrived evenly between two moments (Unix ms), the same at each call."""
+    """`events` messages that arrived evenly between two moments, the same at each call."""
     dice = random.Random(7)
     for n in range(events):
         received = first_ms + n * (last_ms - first_ms) // events

@@ -5,8 +5,8 @@ from itertools import product
 
 from bench import cores, results
 from bench.count_protocol import LOGS, SIDES
-from bench.count_protocol.servers import Servers
 from bench.count_protocol.report import report
+from bench.count_protocol.servers import Servers
 from bench.rounds import interleave
 
 

@@ -1,6 +1,7 @@
 """What the runs say, as a section of RESULTS.md."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 from bench import machine
@@ -10,16 +11,7 @@ from bench.rounds import Measurement, medians, ratios, spread
 
 Found = Mapping[tuple[str, str], Sequence[Measurement]]
 
-_NOTES = f"""\
-*Overhead* is how many more seconds (or CPU seconds) a million events take than *{AT_LEAST_ONCE}*: the median of the
-rounds' own ratios. One consumer on a core of its own catches up with one partition; Apache Kafka (KRaft) and
-Valkey with its append-only file share the other core. Twenty sites, one of which has half of the events; Zipf paths.
-
-- *{EXACTLY_ONCE}* is `processing.consumer.PageViewConsumer`, as `manage.py consume` wires it.
-- *{NO_DUPLICATES}* is the same, taking every event id for new: what the protocol costs by itself.
-- *{AT_LEAST_ONCE}* is the same consumer without the protocol (`at_least_once.py`): the same decoding, aggregation and
-  writes, but no marker, no comparison, no ids, no ledger by partition, no question for the topic's id; it commits
-  Kafka's offset after each batch without waiting for the answer."""
+_NOTES = Path(__file__).with_name("notes.md")
 
 
 def report(found: Found, events: int, rounds: int) -> str:
@@ -38,7 +30,7 @@ def report(found: Found, events: int, rounds: int) -> str:
             machine.describe(*machine.versions(), f"{events:,} events, median of {rounds} rounds"),
             _verdict(found),
             *tables,
-            _NOTES,
+            _notes(),
         ]
     )
 
@@ -49,8 +41,9 @@ def _verdict(found: Found) -> str:
     bare = _overhead(found, "with-ids", NO_DUPLICATES, "s per event")
     ids = _overhead(found, "with-ids", EXACTLY_ONCE, "s per event")
     return (
-        f"The protocol takes {protocol:+.1%} time on events without ids and {bare:+.1%} on events with ids that "
-        f"are not looked at (target: at most 5%). Telling duplicates apart as well: {ids:+.1%}."
+        f"The protocol takes {protocol:+.1%} time on events without ids and {bare:+.1%} on events "
+        "with ids that are not looked at (target: at most 5%). Telling duplicates apart as well: "
+        f"{ids:+.1%}."
     )
 
 
@@ -71,3 +64,9 @@ def _row(found: Found, log: str, side: str) -> list[str]:
 
 def _overhead(found: Found, log: str, side: str, figure: str) -> float:
     return median(ratios(found, (log, side), (log, AT_LEAST_ONCE), figure)) - 1
+
+
+def _notes() -> str:
+    return _NOTES.read_text().format(
+        exactly_once=EXACTLY_ONCE, no_duplicates=NO_DUPLICATES, at_least_once=AT_LEAST_ONCE
+    )

@@ -89,7 +89,9 @@ class Servers:
 
     def _fill(self, topic: str, retryable: bool) -> None:
         """One partition, with all events in it."""
-        broker = {"bootstrap.servers": self._kafka.bootstrap_servers}
+        broker: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self._kafka.bootstrap_servers
+        }
         admin = AdminClient(broker)
         admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
         queue = {"linger.ms": 50, "queue.buffering.max.messages": 2 * self._events}
