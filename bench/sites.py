@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import django
 from django.core.management import call_command
@@ -12,6 +13,7 @@ from bench.traffic import SITES
 
 def prepare_sites(settings: dict[str, str]) -> None:
     """In a process of its own: the settings are read once."""
+    Path(settings["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [sys.executable, "-m", "bench.sites"], cwd=ROOT, env=environment(settings), check=True
     )

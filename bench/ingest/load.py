@@ -9,14 +9,17 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import msgspec
 
 from bench.tools import OHA
-from bench.usage import Usage, usage_of
+from bench.usage import usage_of
 
 _SCRIPT = Path(__file__).parent / "wrk.lua"
 _SAMPLE_S = 0.25
+_FIRST_ANSWER_S = 30
 
 
 class LoadFailed(RuntimeError):
@@ -72,14 +75,19 @@ class _RssWatch(threading.Thread):
 def maximum(url: str, bodies: Path, pid: int, connections: int, seconds: int) -> Maximum:
     """Raises `LoadFailed` when one request in a thousand was not answered with success."""
     watch = _RssWatch(pid)
-    watch.start()
     before = usage_of(pid)
-    wrk = _wrk(url, bodies, connections, seconds)
-    cpu = _since(before, pid)
+    watch.start()
+    try:
+        wrk = _wrk(url, bodies, connections, seconds)
+        cpu = usage_of(pid).cpu - before.cpu
+    finally:
+        most = watch.stop()
+    if wrk.requests == 0:
+        raise LoadFailed(f"{url}: not one request was answered within {seconds} s")
     if wrk.refused + wrk.broken > wrk.requests / 1_000:
         raise LoadFailed(f"{url}: {wrk.refused} of {wrk.requests} refused, {wrk.broken} broken off")
     rate = wrk.requests / wrk.microseconds * 1e6
-    return Maximum(wrk.requests, rate, cpu / wrk.requests, watch.stop())
+    return Maximum(wrk.requests, rate, cpu / wrk.requests, most)
 
 
 def _wrk(url: str, bodies: Path, connections: int, seconds: int) -> _Wrk:
@@ -91,8 +99,17 @@ def _wrk(url: str, bodies: Path, connections: int, seconds: int) -> _Wrk:
     return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=_Wrk)
 
 
-def _since(before: Usage, pid: int) -> float:
-    return usage_of(pid).cpu - before.cpu
+def try_one(url: str, bodies: Path) -> None:
+    """Send the first body. Raises `LoadFailed` unless it is answered with 202."""
+    with bodies.open("rb") as lines:
+        request = Request(url, next(lines), {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urlopen(request, timeout=_FIRST_ANSWER_S) as answer:  # noqa: S310  our own server
+            status = answer.status
+    except HTTPError as error:
+        raise LoadFailed(f"{url}: {error.code} {error.read(500)!r}") from error
+    if status != 202:
+        raise LoadFailed(f"{url}: answered {status} instead of 202")
 
 
 def latency(url: str, bodies: Path, rate: float, connections: int, seconds: int) -> Latency:

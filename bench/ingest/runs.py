@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import cores
 from bench.ingest.doors import Door
-from bench.ingest.load import Maximum, latency, maximum
+from bench.ingest.load import Maximum, latency, maximum, try_one
 from bench.processes import CACHE, DATA, ROOT, environment
 from bench.rounds import Measurement
 from bench.sites import prepare_sites
 from bench.traffic import SITES, track_bodies
-from tracker_site.embedded.servers import ApacheKafka, Server, _listens, free_port
+from tracker_site.embedded.servers import ApacheKafka, Server, free_port
 
 DIRECTORY = DATA / "ingest"
 FEW, MANY = 64, 1_000
@@ -35,10 +36,10 @@ class DoorProcess(Server):
     """A door, alone on the measured core."""
 
     def __init__(self, door: Door, settings: dict[str, str]) -> None:
-        self.name = "door"
+        self.name = "".join(letter if letter.isalnum() else "-" for letter in door.name)
         self._door = door
         self._settings = settings
-        super().__init__(DIRECTORY / "door", free_port())
+        super().__init__(DIRECTORY / "logs", free_port())
 
     @property
     def working_directory(self) -> Path:
@@ -52,7 +53,8 @@ class DoorProcess(Server):
         return environment({**self._settings, **own})
 
     def probe(self) -> bool:
-        return _listens(self.port)
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
     @property
     def pid(self) -> int:
@@ -141,8 +143,9 @@ class Runs:
         try:
             process.start()
             url = process.url(door.track)
+            try_one(url, self._bodies)
             warm = maximum(url, self._bodies, process.pid, FEW, _WARM_UP_S)
-            self._warmed = warm.requests
+            self._warmed = 1 + warm.requests
             yield process, topic
         finally:
             process.stop()
