@@ -174,8 +174,8 @@ class Aggregator:
             return False
         for key in neighbours:
             deltas.absent.setdefault(key, set()).add(mark)
-        own = self._windows.own_key(self.shard, page_view)
-        deltas.ids.setdefault(own, (self._windows.step_end(page_view), {}))[1][mark] = None
+        for own, step_end in self._windows.own_keys(self.shard, page_view):
+            deltas.ids.setdefault(own, (step_end, {}))[1][mark] = None
         return True
 
     @staticmethod

@@ -2,10 +2,12 @@
 
 An event whose sender chose its id may be sent again. It is a duplicate when the same
 site and id was counted before and the two arrived in the same or neighbouring steps of
-time. The rule depends on nothing but the messages, so that a recount of the log comes to
-the same decisions whenever it runs.
+time: of the recent window, or, if both arrived long after they happened, of the backfill
+window. The rule is the same whichever of the two is read first and depends on nothing but
+the messages, so that a recount of the log comes to the same decisions whenever it runs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -29,27 +31,29 @@ class DuplicateWindows:
     recent: int
     backfill: int
 
-    def kind(self, page_view: PageView) -> str:
-        return BACKFILL if page_view.received - page_view.ts > self.recent else RECENT
+    def kinds(self, page_view: PageView) -> tuple[str, ...]:
+        """The windows that the event falls into: an old one into both, so that a copy of it
+        that arrived before it was old is known by it, and it by that."""
+        if page_view.received - page_view.ts > self.recent:
+            return RECENT, BACKFILL
+        return (RECENT,)
 
-    def own_key(self, shard: int, page_view: PageView) -> str:
-        """The key that remembers this event."""
-        kind = self.kind(page_view)
-        return keys.ids(shard, kind, page_view.received // self._length(kind))
+    def length(self, kind: str) -> int:
+        """The window of that kind, in ms."""
+        return self.backfill if kind == BACKFILL else self.recent
 
-    def step_end(self, page_view: PageView) -> int:
-        """When the last event that could repeat this one has arrived, in ms."""
-        length = self._length(self.kind(page_view))
-        return (page_view.received // length + 2) * length
+    def own_keys(self, shard: int, page_view: PageView) -> Iterator[tuple[str, int]]:
+        """Each key that remembers this event, and when the last event that could find it
+        there has arrived, in ms."""
+        for kind in self.kinds(page_view):
+            length = self.length(kind)
+            step = page_view.received // length
+            yield keys.ids(shard, kind, step), (step + 2) * length
 
     def neighbour_keys(self, shard: int, page_view: PageView) -> list[str]:
-        """Every key in which this event may be remembered."""
-        kinds = (RECENT, BACKFILL) if self.kind(page_view) == BACKFILL else (RECENT,)
+        """Every key in which a copy of this event may be remembered."""
         return [
-            keys.ids(shard, kind, page_view.received // self._length(kind) + near)
-            for kind in kinds
+            keys.ids(shard, kind, page_view.received // self.length(kind) + near)
+            for kind in self.kinds(page_view)
             for near in (0, -1, 1)
         ]
-
-    def _length(self, kind: str) -> int:
-        return self.backfill if kind == BACKFILL else self.recent

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.pageview import PageView
 from processing.aggregation import BOT, COUNTED, DUPLICATE, INVALID, LATE, SiteRules
-from processing.duplicates import BACKFILL, RECENT, DuplicateWindows
+from processing.duplicates import DuplicateWindows
 from processing.history import Event
 from processing.hyperloglog import HyperLogLog
 from processing.keys import DAY, HOUR, MINUTE, TOTAL
@@ -166,7 +166,7 @@ class Repeats:
     """
 
     def __init__(self, windows: DuplicateWindows) -> None:
-        self._lengths = {RECENT: windows.recent, BACKFILL: windows.backfill}
+        self._windows = windows
         self._pending: dict[bytes, list[_Pending]] = {}
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute("PRAGMA cache_size = -65536")
@@ -185,29 +185,33 @@ class Repeats:
         if noted:
             self._pending.setdefault(id_, []).append(_Pending(event, page_view))
             return True
-        own = self._class(page_view)
-        step = page_view.received // self._lengths[own]
-        self._file.execute("INSERT INTO counted VALUES (?, ?, ?)", [id_, own, step])
+        steps = self._steps(page_view)
+        self._file.executemany(
+            "INSERT INTO counted VALUES (?, ?, ?)", [(id_, *step) for step in steps]
+        )
         if id_ in self._pending:
-            self._explain(id_, event, own, step)
+            self._explain(id_, event, steps)
         return False
 
     def unexplained(self) -> Iterator[tuple[Event, PageView]]:
         for pending in self._pending.values():
             yield from ((one.event, one.page_view) for one in pending)
 
-    def _explain(self, id_: bytes, counted: Event, class_: str, step: int) -> None:
+    def _explain(self, id_: bytes, counted: Event, steps: list[tuple[str, int]]) -> None:
         self._pending[id_] = [
             one
             for one in self._pending[id_]
-            if one.event[:2] == counted[:2] or not self._repeats(one.page_view, class_, step)
+            if one.event[:2] == counted[:2]
+            or not any(self._repeats(one.page_view, *step) for step in steps)
         ]
 
-    def _class(self, page_view: PageView) -> str:
-        return BACKFILL if page_view.received - page_view.ts > self._lengths[RECENT] else RECENT
+    def _steps(self, page_view: PageView) -> list[tuple[str, int]]:
+        """The class and step of every window that the event falls into."""
+        return [
+            (kind, page_view.received // self._windows.length(kind))
+            for kind in self._windows.kinds(page_view)
+        ]
 
     def _repeats(self, page_view: PageView, class_: str, step: int) -> bool:
-        """Whether it repeats one with its id that was counted as `class_` in `step`."""
-        if class_ == BACKFILL and self._class(page_view) == RECENT:
-            return False
-        return abs(page_view.received // self._lengths[class_] - step) <= 1
+        """Whether it repeats one with its id that was counted in that step of that class."""
+        return any(class_ == own and abs(at - step) <= 1 for own, at in self._steps(page_view))

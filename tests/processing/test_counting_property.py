@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,9 +29,9 @@ events = st.builds(
     site=st.just(SITE.public_id),
     visitor=st.sampled_from(["v1", "v2", "v3"]),
     path=st.sampled_from(["/", "/x", "/*", "/ü"]),
-    received=st.integers(0, 3).map(lambda n: (NOW_S - 1_000 + n * 250) * 1_000),
-    ts=st.sampled_from([0, 60, 3_600, 86_400, 86_400 * 100, 86_400 * 500]).map(
-        lambda ago: (NOW_S - 1_000 - ago) * 1_000
+    received=st.integers(0, 7).map(lambda n: (NOW_S - 2_000 + n * 250) * 1_000),
+    ts=st.sampled_from([0, 60, 601, 3_600, 86_400, 86_400 * 100, 86_400 * 500]).map(
+        lambda ago: (NOW_S - 2_000 - ago) * 1_000
     ),
     name=st.sampled_from(["pageview", "pageview", "signup"]),
     retryable=st.booleans(),
@@ -73,11 +74,12 @@ class Reference:
 
     @staticmethod
     def _repeats(event: PageView, other: PageView) -> bool:
-        """Whether `other`, counted before, is the same event."""
-        kind = WINDOWS.kind(other)
-        length = WINDOWS.backfill if kind == "b" else WINDOWS.recent
-        looked_for = ("r", "b") if WINDOWS.kind(event) == "b" else ("r",)
-        return kind in looked_for and abs(event.received // length - other.received // length) <= 1
+        """Whether they are copies: close in arrival, or both old and not too far apart."""
+        if abs(event.received // 600_000 - other.received // 600_000) <= 1:
+            return True
+        month = 30 * 86_400_000
+        both_old = all(e.received - e.ts > 600_000 for e in (event, other))
+        return both_old and abs(event.received // month - other.received // month) <= 1
 
 
 def aggregator() -> Aggregator:
@@ -174,3 +176,25 @@ def test_it_forgets_ids_only_when_every_partition_has_passed_them(
     counters.advance_clocks("t", [1], old + 7_200_000)
     assert counters.forget_ids("t", partitions=2, margin_ms=60_000) == 1
     assert client.keys("*ids*") == []
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_copies_on_either_side_of_the_age_border_count_once_in_any_order(
+    embedded_servers: Servers, order: tuple[int, int]
+) -> None:
+    client = connect(embedded_servers.redis_url)
+    client.flushall()
+    counters = Counters(client, 1)
+    # Sent just before and again just after it was ten minutes old.
+    copies = [
+        PageView(id="x", site=SITE.public_id, visitor="v", path="/", ts=(NOW_S - 600) * 1_000,
+                 received=NOW_S * 1_000 + late, retryable=True)
+        for late in (-2_000, 2_000)
+    ]  # fmt: skip
+    found = []
+    for partition in order:
+        worker, copy = aggregator(), copies[partition]
+        deltas = worker.aggregate([copy], counters.known_ids(worker.lookups([copy])), NOW_S)
+        assert counters.apply(0, Range("t", partition, 0, 1), deltas).result == APPLIED
+        found.append(deltas.ledger)
+    assert found == [{"counted": 1}, {"duplicate": 1}]

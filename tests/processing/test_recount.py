@@ -109,9 +109,10 @@ START = NOW - NOW % STEP
         # Late by more than the window: remembered for thirty days.
         ({"ts": NOW - DAY_MS}, {"ts": NOW - DAY_MS, "received": NOW + 29 * DAY_MS}, 1),
         ({"ts": NOW - DAY_MS}, {"ts": NOW - DAY_MS, "received": NOW + 61 * DAY_MS}, 0),
-        # What is sent again late is looked for among the recent too, and not the other way.
+        # An old one and a recent one are copies if they arrived close to each other.
         ({}, {"ts": NOW - DAY_MS, "received": NOW + MINUTE_MS}, 1),
-        ({"ts": NOW - DAY_MS}, {"received": NOW + MINUTE_MS}, 0),
+        ({"ts": NOW - DAY_MS}, {"received": NOW + MINUTE_MS}, 1),
+        ({"ts": NOW - DAY_MS}, {"received": NOW + 30 * MINUTE_MS, "ts": NOW + 30 * MINUTE_MS}, 0),
     ],
 )
 def test_it_knows_duplicates(
