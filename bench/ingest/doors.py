@@ -52,7 +52,8 @@ GIN_FORGETS = Door(
     variants=_GIN_VARIANTS,
 )
 DRF = Door("ours: DRF on Daphne", (sys.executable, "manage.py", "serve", "--port", "{port}"))
-# The door without a framework: its command, and its paths if they differ.
+# The door without a framework, as soon as it is there: its command, such as
+# `_granian("ingest.gateway:application")`, and its paths where they differ.
 FAST = Door("ours: fast door", ())
 BARE = Door("Granian, produce and answer on the ack", _granian("bench.ingest.bare:application"),
             batch=None)  # fmt: skip

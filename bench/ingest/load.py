@@ -82,8 +82,8 @@ def maximum(url: str, bodies: Path, pid: int, connections: int, seconds: int) ->
         cpu = usage_of(pid).cpu - before.cpu
     finally:
         most = watch.stop()
-    if wrk.requests == 0:
-        raise LoadFailed(f"{url}: not one request was answered within {seconds} s")
+    if wrk.requests == 0:  # so many connections that none got its turn
+        return Maximum(0, 0.0, 0.0, most)
     if wrk.refused + wrk.broken > wrk.requests / 1_000:
         raise LoadFailed(f"{url}: {wrk.refused} of {wrk.requests} refused, {wrk.broken} broken off")
     rate = wrk.requests / wrk.microseconds * 1e6
