@@ -34,8 +34,8 @@ def report(found: Found, rounds: int, seconds: int) -> str:
 def _singles(found: Found) -> str:
     head = [
         "one event a request", "against Gin", "requests/s", "lowest to highest",
-        f"at {FEW}", f"at {MANY:,}", "CPU s / million", "p50 ms", "p99 ms", "p99.9 ms",
-        f"MB at {FEW}", f"MB at {MANY:,}", "lost",
+        f"at {FEW}", f"at {MANY:,}", "CPU s / million", "latencies at",
+        "p50 ms", "p99 ms", "p99.9 ms", f"MB at {FEW}", f"MB at {MANY:,}", "lost",
     ]  # fmt: skip
     return table(head, [_single(found, door) for door in found])
 
@@ -50,6 +50,7 @@ def _single(found: Found, door: Door) -> list[str]:
         f"{middle['requests/s few']:,.0f}",
         f"{middle['requests/s many']:,.0f}",
         f"{middle['CPU s']:.0f}",
+        f"{middle['latencies at']:,.0f}/s",
         f"{middle['p50']:.1f}",
         f"{middle['p99']:.1f}",
         f"{middle['p99.9']:.1f}",

@@ -115,7 +115,7 @@ class Runs:
             "p50": times.p50,
             "p99": times.p99,
             "p99.9": times.p999,
-            "reached": times.answered,
+            "latencies at": times.rate,
             "RSS few": few.rss / 2**20,
             "RSS many": many.rss / 2**20,
             "lost": max(0, accepted - logged) / accepted,
