@@ -152,7 +152,7 @@ class Stats:
         """How much of an emptied store is counted again, 0 to 1; None: nothing is missing."""
         goals = {name.decode(): int(goal) for name, goal in self._rebuilding().items()}
         total = goals.pop("total", 0)
-        if not goals:
+        if not goals or total <= 0:
             return None
         pipeline = self.client.pipeline(transaction=False)
         for name in goals:
