@@ -68,11 +68,11 @@ def segment_of(
     if offsets.expired:
         segment.state, segment.error = Segment.State.LOST, EXPIRED
     else:
-        segment.key, segment.due_at = _object_key(segment), now
+        segment.key, segment.due_at = object_key(segment), now
     return segment
 
 
-def _object_key(segment: Segment) -> str:
+def object_key(segment: Segment) -> str:
     """SPEC.md §6. The topic id is in it because offsets begin anew in a topic made again."""
     return (
         f"pageviews/date={segment.planned_at:%Y-%m-%d}/log={segment.topic_id}/"

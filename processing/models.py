@@ -17,10 +17,12 @@ class Segment(models.Model):
         WRITTEN = "written"
         # Tried in vain; it is tried again at `due_at`.
         FAILED = "failed"
-        # Never to be had: it expired in Kafka, or its log is gone.
+        # Not to be had any more: it expired in Kafka, or its log is gone.
         LOST = "lost"
 
     UNFINISHED = (State.PLANNED, State.FAILED)
+    # What a person may have tried again.
+    UNWRITTEN = (State.FAILED, State.LOST)
 
     topic = models.CharField(max_length=249)
     topic_id = models.CharField("log", max_length=22)
