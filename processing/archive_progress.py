@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Count, F, Max, Min, Sum
 
-from processing.models import Segment
+from processing.models import Planning, Segment
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,21 @@ class States:
 
 
 class ArchiveProgress:
-    """A topic's segments as they were at one moment. Pure but for `read`."""
+    """A topic's segments as they were at one moment. Pure but for `read`.
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    `planned_at`: when the log was last asked for what is new; None: never. `cut_back`:
+    partition → offsets that segments have and the log had not at that time.
+    """
+
+    def __init__(self, groups: Iterable[Group], planning: Planning | None = None) -> None:
         self.groups = list(groups)
+        self.planned_at = None if planning is None else planning.at
+        cut_back = {} if planning is None else planning.cut_back
+        self.cut_back = {int(partition): offsets for partition, offsets in cut_back.items()}
 
     @classmethod
     def read(cls, topic: str) -> "ArchiveProgress":
-        """One query; raises `django.db.DatabaseError`."""
+        """Raises `django.db.DatabaseError`."""
         found = (
             Segment.objects.filter(topic=topic)
             .order_by()
@@ -57,7 +64,7 @@ class ArchiveProgress:
                 oldest=Min("planned_at"),
             )
         )
-        return cls(
+        groups = [
             Group(
                 topic_id=row["topic_id"],
                 partition=row["partition"],
@@ -70,7 +77,8 @@ class ArchiveProgress:
                 oldest=row["oldest"],
             )
             for row in found
-        )
+        ]
+        return cls(groups, Planning.objects.filter(topic=topic).first())
 
     def archived_to(self, topic_id: str, partition: int) -> int:
         """The offset up to which written segments reach without a gap from the first

@@ -61,6 +61,19 @@ class Segment(models.Model):
         return self.end - self.start
 
 
+class Planning(models.Model):
+    """When a topic's log was last asked for what is to be archived, and found to be too short.
+    One row a topic, whoever planned."""
+
+    topic = models.CharField(max_length=249, primary_key=True)
+    at = models.DateTimeField()
+    # Partition → offsets that segments have and the log has not: it was cut back.
+    cut_back = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.topic}, {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class Replay(models.Model):
     """A dead letter that was put back into the log, or was about to be.
 

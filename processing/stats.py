@@ -199,6 +199,11 @@ class Stats:
             "earlier_logs": _sum(earlier),
         }
 
+    def first_counted(self) -> datetime | None:
+        """When the first log of the topic was seen; None: none ever was."""
+        found = self.client.zrange(keys.logs(self.topic), 0, 0, withscores=True)
+        return datetime.fromtimestamp(found[0][1] / 1000, UTC) if found else None
+
     def site_ledger(self, site: Site, first: date, last: date) -> list[dict[str, Any]]:
         """The site's balance of each day from `first` to `last`, by the day of arrival:
         `day`, `read`, the sum, and the categories of events that name a site."""
