@@ -50,7 +50,21 @@ class Segment(models.Model):
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="segment_not_empty"),
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="segments_due")
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="segments_due"),
+            # What `ArchiveProgress` reads of all, of those not written, of those with holes.
+            models.Index(
+                fields=["topic", "topic_id", "partition", "start", "end"], name="segments_spans"
+            ),
+            models.Index(
+                fields=["topic", "topic_id", "partition"],
+                condition=~Q(state="written"),
+                name="segments_not_written",
+            ),
+            models.Index(
+                fields=["topic", "topic_id", "partition"],
+                condition=Q(rows__lt=F("end") - F("start")),
+                name="segments_with_holes",
+            ),
         ]
 
     def __str__(self) -> str:

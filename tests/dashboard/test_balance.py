@@ -355,7 +355,7 @@ def test_a_shard_that_is_ahead_is_no_error(counted_events: int, adds_up: bool) -
     row = totals | {"partition": 3, "in_flight": 10}
     ledger = {"topic_id": "L", "partitions": [row], "totals": totals}
     as_of = {"state": "live", "lag": 0, "age_seconds": 0.1}
-    verdict = judge(ledger, as_of, ArchiveProgress([]), now_ms())
+    verdict = judge(ledger, as_of, ArchiveProgress(), now_ms())
     assert (verdict.state == OK) is adds_up
     assert ("Everything adds up" in verdict.sentence) is adds_up
 
