@@ -33,6 +33,7 @@ _NAME = re.compile(
 )
 # Numbers that Redis drops within this time are left out: clocks differ.
 _ABOUT_TO_GO_S = 300
+# After the end of a live minute (SPEC.md §4).
 _LIVE_KEPT_S = 7_200
 
 
