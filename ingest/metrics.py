@@ -110,6 +110,17 @@ UNFINISHED_AGE = Reading(
     "tracker_archive_unfinished_age_seconds",
     "Since when the oldest segment that is not written has been planned; 0: none is.",
 )
+PLANNED_AGE = Reading(
+    "tracker_archive_planned_age_seconds",
+    "Since when the log has not been asked for what is to be archived; absent before there is "
+    "anything.",
+)
+CUT_BACK = Reading(
+    "tracker_cut_back_events",
+    "Offsets that are planned to be archived and that Kafka had no more when that was last "
+    "planned: the log was cut back.",
+    ("partition",),
+)
 DEAD_LETTERS = Reading("tracker_dead_letters", "Messages in the topic of what can't be read.")
 BUILD = Reading("tracker_build_info", "1; the version that runs.", ("version",))
 
@@ -124,6 +135,8 @@ READINGS = (
     ARCHIVED_ROWS,
     SEGMENTS,
     UNFINISHED_AGE,
+    PLANNED_AGE,
+    CUT_BACK,
     DEAD_LETTERS,
     BUILD,
 )

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,9 +26,10 @@ from ingest.producer import PageViewProducer
 from ingest.rate_limit import TokenBuckets
 from ingest.sites import SiteDirectory
 from ingest.visitor import VisitorHash
+from processing import keys
 from processing.archive_progress import ArchiveProgress
 from processing.log import Log, LogUnavailable
-from processing.models import Segment
+from processing.models import Planning, Segment
 from processing.stats import now_ms
 from tests.conftest import Servers, make_topic
 from tests.dashboard.counting import TOPIC, CountedStore
@@ -96,6 +98,22 @@ def test_it_tells_the_balance(counted: CountedStore, site: Site, reader: Client)
     assert value(samples, "tracker_dead_letters") == 3
     for part in ("redis", "database", "kafka"):
         assert value(samples, "tracker_up", part=part) == 1
+
+
+def test_it_tells_when_the_archive_was_planned(
+    counted: CountedStore, site: Site, reader: Client
+) -> None:
+    assert value(read(reader), "tracker_archive_planned_age_seconds") is None
+    count_some(counted, site)
+    counted.client.zadd(keys.logs(TOPIC), {counted.topic_id: now_ms() - 900_000})
+    samples = read(reader)
+    assert 900 <= (value(samples, "tracker_archive_planned_age_seconds") or 0) < 930
+    assert value(samples, "tracker_cut_back_events", partition="0") == 0
+    at = timezone.now() - timedelta(seconds=100)
+    Planning.objects.create(topic=TOPIC, at=at, cut_back={"0": 12})
+    samples = read(reader)
+    assert 100 <= (value(samples, "tracker_archive_planned_age_seconds") or 0) < 130
+    assert value(samples, "tracker_cut_back_events", partition="0") == 12
 
 
 def test_counters_only_go_up(counted: CountedStore, site: Site, reader: Client) -> None:
