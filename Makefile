@@ -52,6 +52,9 @@ system-packages:
 	  [ -x /usr/bin/chromium ] || missing="$$missing chromium"; \
 	  command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	  command -v java >/dev/null || missing="$$missing default-jre-headless"; \
+	  command -v mvn >/dev/null || missing="$$missing maven"; \
+	  command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing$$missing …"; \
 	    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \

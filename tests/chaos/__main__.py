@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.s3 import CREDENTIALS
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
@@ -65,6 +67,7 @@ def _configure(work: Path) -> None:
         "DATABASE_URL": f"sqlite:///{work / 'db.sqlite3'}",
         "LOG_FORMAT": "text",
         "SECRET_KEY": secrets.token_urlsafe(48),
+        **CREDENTIALS,
     }
 
 

@@ -42,7 +42,9 @@ class Faults:
             "kill point": self._kill_at_point,
             "redis rewind": self._rewind,
             "redis failover": self._fail_over,
+            "redis emptied": self._empty,
             "storm": self._storm,
+            "clock": self._put_clock_wrong,
             "s3 500": lambda fault: self._break(servers.s3_proxy, Mode.ERROR_500, fault),
             "s3 deaf": lambda fault: self._break(servers.s3_proxy, Mode.DEAF, fault),
             "disk full": self._fill_disk,
@@ -130,6 +132,15 @@ class Faults:
         if part.deaths == deaths:
             self.skipped.append(f"{fault.target} did not come to {fault.detail}")
 
+    def _put_clock_wrong(self, fault: Fault) -> None:
+        clock = self._product.parts[fault.target].clock
+        if clock is None:
+            self.skipped.append("clock: it takes a C compiler (Debian: gcc and libc6-dev)")
+            return
+        clock.jump(float(fault.detail.split()[0]))
+        self._healing.wait(fault.seconds)
+        clock.jump(0)
+
     def _storm(self, fault: Fault) -> None:
         """The consumer comes and goes, now in order, now not."""
         part: Part = self._product.parts[fault.target]
@@ -176,6 +187,14 @@ class Faults:
         with self._servers.redis.lock, self._watcher.rollback():
             lost = self._servers.redis.rewind(float(fault.detail))
         logger.debug("Redis lost its last %d bytes", lost)
+
+    def _empty(self, fault: Fault) -> None:
+        with (
+            self._servers.redis.lock,
+            self._watcher.rollback(),
+            self._servers.redis.primary.client() as client,
+        ):
+            client.flushall()
 
     def _fail_over(self, fault: Fault) -> None:
         with self._servers.redis.lock:

@@ -12,7 +12,7 @@ def test_it_holds_every_kind_of_fault_within_a_session() -> None:
     kinds = {fault.kind for schedule in schedules for fault in schedule.faults}
     assert kinds == {
         "kill", "stop", "kill point", "cut", "freeze", "deaf", "slow", "redis rewind",
-        "redis failover", "storm", "s3 500", "s3 deaf", "disk full",
+        "redis failover", "redis emptied", "storm", "clock", "s3 500", "s3 deaf", "disk full",
     }  # fmt: skip
     assert {schedule.archive for schedule in schedules} == {S3, FOLDER}
     assert all(0.5 <= fault.at <= 8.0 for schedule in schedules for fault in schedule.faults)
