@@ -92,6 +92,10 @@ class Faults:
             part = self._product.parts[fault.target]
             with part.lock:
                 part.kill()
+        elif fault.target == "database":
+            assert self._servers.database is not None
+            with self._servers.database_lock:
+                self._restart(self._servers.database, fault.seconds)
         else:
             with self._broker_lock(fault.target):
                 self._restart(self._broker(fault.target), fault.seconds)
@@ -108,6 +112,8 @@ class Faults:
                 self._pause(self._servers.redis.primary, fault.seconds)
         elif fault.target in self._product.parts:
             self._pause(self._product.parts[fault.target].server, fault.seconds)
+        elif fault.target == "database":
+            self._pause_database(fault.seconds)
         else:
             with self._broker_lock(fault.target):
                 self._pause(self._broker(fault.target), fault.seconds)
@@ -118,6 +124,14 @@ class Faults:
         process.send_signal(signal.SIGSTOP)
         self._healing.wait(seconds)
         process.send_signal(signal.SIGCONT)
+
+    def _pause_database(self, seconds: float) -> None:
+        database = self._servers.database
+        assert database is not None
+        with self._servers.database_lock:
+            database.send(signal.SIGSTOP)
+            self._healing.wait(seconds)
+            database.send(signal.SIGCONT)
 
     def _kill_at_point(self, fault: Fault) -> None:
         """Where the point is not reached in time, nothing happens, and that is said."""

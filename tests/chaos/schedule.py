@@ -22,6 +22,8 @@ _WRONG_S = (5.0, 240.0)
 # up is a zombie.
 _ASLEEP_S = (3.5, 5.0)
 S3, FOLDER = "s3", "folder"
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+DATABASES = (SQLITE, POSTGRESQL)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,14 @@ class Schedule:
     rebuild: str
 
 
-def draw(seed: int, seconds: float) -> Schedule:
-    """Three to five moments within `seconds`, each with one fault or a pair of them."""
+def draw(seed: int, seconds: float, database: str = SQLITE) -> Schedule:
+    """Three to five moments within `seconds`, each with one fault or a pair of them; of those
+    a quarter hits `database`, if it is a server."""
     dice = random.Random(f"schedule/{seed}")
     archive = dice.choice((S3, FOLDER))
     moments = sorted(dice.uniform(0.5, seconds) for _ in range(dice.randint(3, 5)))
     faults = [
-        _draw_fault(dice, at, archive)
+        _draw_fault(dice, at, archive, database)
         for at in moments
         for _ in range(2 if dice.random() < 0.4 else 1)
     ]
@@ -78,7 +81,10 @@ def _draw_point(dice: random.Random, role: str) -> tuple[str, int]:
     return point, 1 if point.startswith(kill_points.SELDOM) else calls
 
 
-def _draw_fault(dice: random.Random, at: float, archive: str) -> Fault:
+def _draw_fault(dice: random.Random, at: float, archive: str, database: str) -> Fault:
+    if database == POSTGRESQL and dice.random() < 0.25:
+        kind = dice.choice(("kill", "kill", "stop", "cut", "freeze", "deaf", "slow"))
+        return Fault(round(at, 2), kind, "database", round(dice.uniform(0.3, 3), 2))
     kinds = [*_KINDS, *(("s3 500", "s3 deaf") if archive == S3 else ("disk full",))]
     kind = dice.choice(kinds)
     target, seconds, detail = _DRAWS[kind](dice)

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.db.models import QuerySet
 from django.test import Client as Browser
 from django.test import override_settings
@@ -30,11 +31,12 @@ from processing.log import Log
 from processing.models import Segment
 from tests.chaos import checks, clock
 from tests.chaos.cluster import Servers
+from tests.chaos.database import PostgreSQL
 from tests.chaos.faults import Faults
 from tests.chaos.product import HOOK, Product
 from tests.chaos.proxy import Mode, Network
 from tests.chaos.recount import Place, Record, recount
-from tests.chaos.schedule import S3, Fault, Schedule, draw
+from tests.chaos.schedule import POSTGRESQL, S3, SQLITE, Fault, Schedule, draw
 from tests.chaos.traffic import CLOSED_SITE, SITES, Client, Intruder, Journal
 from tests.chaos.watcher import Watcher
 from tests.chaos.websocket import LivePage
@@ -71,7 +73,12 @@ class Session:
     goes with the session."""
 
     def __init__(
-        self, directory: Path, work: Path, keep_logs: bool = False, patience: float = _PATIENCE_S
+        self,
+        directory: Path,
+        work: Path,
+        database: PostgreSQL | None = None,
+        keep_logs: bool = False,
+        patience: float = _PATIENCE_S,
     ) -> None:
         self._directory = directory
         self._work = work
@@ -80,7 +87,8 @@ class Session:
         self.patience = patience
         self._network = Network()
         cache = BASE_DIR / ".cache" / "apache-kafka"
-        self.servers = Servers(self._work, cache, self._network)
+        self.servers = Servers(self._work, cache, self._network, database)
+        self.database = POSTGRESQL if database else SQLITE
         self._disk: Path | None = None
         # What puts clocks wrong, where it can be had.
         self.clock_library: Path | None = None
@@ -94,13 +102,15 @@ class Session:
         finally:
             self.servers.stop()
             self._network.close()
+            if self.servers.database is not None:
+                self.servers.database.remove()
             if self._disk is not None:
                 subprocess.run(["umount", "-l", str(self._disk)], check=False)
             shutil.rmtree(self._work, ignore_errors=True)
 
     def run(self, seed: int, mutant: str = "", seconds: float = FAULTY_S) -> Result:
         """Play the seed's schedule on a new topic, and say what it did."""
-        run = _Run(self, draw(seed, seconds), mutant)
+        run = _Run(self, draw(seed, seconds, self.database), mutant)
         try:
             return run.play()
         finally:
@@ -177,6 +187,8 @@ class _Run:
         logger.debug("The faults are over")
         self._faults.heal()
         logger.debug("All is healed")
+        # The database may have died under this process's connections too.
+        connections.close_all()
         healed, planned = time.monotonic(), self._planned()
         time.sleep(_AFTER_HEALING_S)
         self._stop.set()
@@ -419,6 +431,7 @@ class _Run:
     def _product_environment(self, mutant: str) -> dict[str, str]:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self._servers.kafka.for_product,
+            **self._servers.database_url,
             "KAFKA_TOPIC": self.topic,
             "KAFKA_GROUP": self.topic,
             "KAFKA_PARTITIONS": str(PARTITIONS),
