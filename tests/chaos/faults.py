@@ -136,6 +136,10 @@ class Faults:
     def _kill_at_point(self, fault: Fault) -> None:
         """Where the point is not reached in time, nothing happens, and that is said."""
         part = self._product.parts[fault.target]
+        with part.arming:
+            self._await_death(part, fault)
+
+    def _await_death(self, part: Part, fault: Fault) -> None:
         point, calls = fault.detail.split()
         deaths = part.deaths
         part.arm(point, int(calls))

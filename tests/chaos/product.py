@@ -34,6 +34,8 @@ class Part:
         self.deaths = 0
         # One fault at a time may stop and start it.
         self.lock = threading.Lock()
+        # One kill point at a time may be armed.
+        self.arming = threading.Lock()
 
     @property
     def name(self) -> str:
