@@ -8,7 +8,8 @@ from tracker_site.celery import app
 
 
 def test_it_goes_on_at_its_pace_when_the_clock_was_put_back(tmp_path: Path) -> None:
-    scheduler = SteadyScheduler(app, schedule_filename=str(tmp_path / "schedule"), lazy=False)
+    file = str(tmp_path / "schedule")
+    scheduler = SteadyScheduler(app, schedule_filename=file, max_interval=7_200, lazy=False)
     entry = scheduler.schedule["archive"]
     interval = entry.schedule.seconds
     entry.last_run_at = entry.default_now() + timedelta(hours=1)
