@@ -23,7 +23,7 @@ def hunt(session: Session, first_seed: int, only: list[str]) -> bool:
 
 def _is_caught(session: Session, name: str, first_seed: int) -> bool:
     mutant = MUTANTS[name]
-    for run, seed in enumerate(islice(_seeds(mutant, first_seed), _MOST_RUNS), 1):
+    for run, seed in enumerate(islice(_seeds(mutant, first_seed, session.database), _MOST_RUNS), 1):
         try:
             deviations = session.run(seed, name).deviations
         except Exception as error:  # noqa: BLE001  a bug may keep a run from its end
@@ -36,10 +36,10 @@ def _is_caught(session: Session, name: str, first_seed: int) -> bool:
     return False
 
 
-def _seeds(mutant: Mutant, first: int) -> Iterator[int]:
+def _seeds(mutant: Mutant, first: int, database: str) -> Iterator[int]:
     """Those whose schedule holds the faults that the bug needs to show itself."""
     wanted = Counter(mutant.wants)
-    return (seed for seed in count(first) if wanted <= _kinds(draw(seed, FAULTY_S)))
+    return (seed for seed in count(first) if wanted <= _kinds(draw(seed, FAULTY_S, database)))
 
 
 def _kinds(schedule: Schedule) -> Counter[str]:

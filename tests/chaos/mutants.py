@@ -108,6 +108,16 @@ def _no_duplicates(aggregation: Any) -> None:
     aggregation.Aggregator._remember = lambda *_: True
 
 
+def _duplicates_not_in_the_sites_ledger(aggregation: Any) -> None:
+    tally = aggregation.Aggregator._tally_site
+
+    def forgetful(self: Any, deltas: Any, page_view: Any, category: str, now_s: int) -> None:
+        if category != aggregation.DUPLICATE:
+            tally(self, deltas, page_view, category, now_s)
+
+    aggregation.Aggregator._tally_site = forgetful
+
+
 def _ack_before_the_report(producer: Any) -> None:
     def send(self: Any, messages: Any) -> Any:
         self._produce(messages)
@@ -174,6 +184,9 @@ MUTANTS = {
         "dead letters are not kept", "processing.dead_letters", _dead_letters_dropped),
     "no-duplicates": Mutant(
         "every id is new", "processing.aggregation", _no_duplicates),
+    "site-ledger-short": Mutant(
+        "duplicates are not in their site's ledger", "processing.aggregation",
+        _duplicates_not_in_the_sites_ledger),
     "early-ack": Mutant(
         "202 before the delivery report", "ingest.producer", _ack_before_the_report),
     "one-ack-for-all": Mutant(
