@@ -1,15 +1,19 @@
 """`python -m tests.chaos --mutants`: every planted bug must be caught within a few runs."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 
 from tests.chaos.mutants import MUTANTS, Mutant
 from tests.chaos.report import say
-from tests.chaos.schedule import Schedule, draw
+from tests.chaos.schedule import FOLDER, Fault, Schedule, draw
 from tests.chaos.session import FAULTY_S, Session
 
-_MOST_RUNS = 3
+logger = logging.getLogger("chaos")
+
+_MOST_RUNS = 6
 
 
 def hunt(session: Session, first_seed: int, only: list[str]) -> bool:
@@ -23,23 +27,36 @@ def hunt(session: Session, first_seed: int, only: list[str]) -> bool:
 
 def _is_caught(session: Session, name: str, first_seed: int) -> bool:
     mutant = MUTANTS[name]
-    for run, seed in enumerate(islice(_seeds(mutant, first_seed), _MOST_RUNS), 1):
+    for run, schedule in enumerate(islice(_schedules(mutant, first_seed), _MOST_RUNS), 1):
         try:
-            deviations = session.run(seed, name).deviations
+            deviations = session.play(schedule, name).deviations
         except Exception as error:  # noqa: BLE001  a bug may keep a run from its end
             deviations = [f"the run broke off: {error!r}"]
         if deviations:
             caught = f"in run {run}"
             say(f"{name:<22} {caught:<14} {mutant.says:<58} {deviations[0][:150]}")
+            logger.debug("%s, seed %d: %s", name, schedule.seed, "\n    ".join(deviations))
             return True
     say(f"{name:<22} {'NOT CAUGHT':<14} {mutant.says:<58} after {_MOST_RUNS} runs")
     return False
 
 
-def _seeds(mutant: Mutant, first: int) -> Iterator[int]:
-    """Those whose schedule holds the faults that the bug needs to show itself."""
+def _schedules(mutant: Mutant, first_seed: int) -> Iterator[Schedule]:
+    """Those that hold what the bug needs to show itself."""
+    drawn = (draw(seed, FAULTY_S) for seed in count(first_seed))
+    if mutant.faults:
+        return (_staged(schedule, mutant.faults) for schedule in drawn)
     wanted = Counter(mutant.wants)
-    return (seed for seed in count(first) if wanted <= _kinds(draw(seed, FAULTY_S)))
+    return (
+        replace(schedule, remade=mutant.remade) for schedule in drawn if wanted <= _kinds(schedule)
+    )
+
+
+def _staged(schedule: Schedule, faults: tuple[Fault, ...]) -> Schedule:
+    """The seed's traffic with these faults and no others."""
+    on_disk = any(fault.kind == "disk full" for fault in faults)
+    archive = FOLDER if on_disk else schedule.archive
+    return Schedule(schedule.seed, archive, faults, silent="")
 
 
 def _kinds(schedule: Schedule) -> Counter[str]:

@@ -45,6 +45,8 @@ class Schedule:
     faults: tuple[Fault, ...]
     # What Redis does at the end, when nothing more is sent; empty: nothing.
     silent: str
+    # Whether the topic is deleted and made again before the first event is sent.
+    remade: bool = False
 
 
 def draw(seed: int, seconds: float) -> Schedule:
@@ -58,7 +60,7 @@ def draw(seed: int, seconds: float) -> Schedule:
         for _ in range(2 if dice.random() < 0.4 else 1)
     ]
     silent = dice.choice(("", "redis rewind", "redis failover"))
-    return Schedule(seed, archive, tuple(faults), silent)
+    return Schedule(seed, archive, tuple(faults), silent, remade=dice.random() < 0.1)
 
 
 def _draw_fault(dice: random.Random, at: float, archive: str) -> Fault:
