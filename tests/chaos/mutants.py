@@ -9,6 +9,9 @@ from typing import Any
 from tests.chaos.patching import when_imported
 from tests.chaos.schedule import Fault
 
+# Lines of apply.lua.
+_WRITE_MARKER = "redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))"
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -33,15 +36,12 @@ def install(name: str) -> None:
         when_imported(mutant.module, mutant.plant)
 
 
-_WRITE_MARKER = "redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))"
-
-
 def _change_script(counters: Any, line: str, instead: str = "") -> None:
     """apply.lua with one of its lines gone, or others in its place."""
     make = counters.Counters.__init__
 
-    def init(self: Any, client: Any, shards: int) -> None:
-        make(self, client, shards)
+    def init(self: Any, client: Any, *arguments: Any) -> None:
+        make(self, client, *arguments)
         text = self._script.script
         text = text.decode() if isinstance(text, bytes) else text
         assert line in text, line
@@ -236,7 +236,7 @@ MUTANTS = {
     "marker-by-name": Mutant(
         "a marker is named by the topic's name, not its id", _COUNTERS, _marker_by_topic_name,
         remade=True),
-    "commit-first": Mutant(
+    "commit-before-apply": Mutant(
         "the offset is committed before the apply, and begun at", "processing.consumer",
         _commit_before_apply, ("kill consumer",)),
     # Redis is turned back while both consumers sleep, so that no call fails before the apply.
@@ -263,7 +263,7 @@ MUTANTS = {
     "upload-unverified": Mutant(
         "a failed upload is taken for done", "processing.object_store", _failed_upload_is_done,
         faults=(Fault(3.0, "disk full", "archive", 5.0),)),
-    "row-after-object": Mutant(
+    "plan-after-write": Mutant(
         "the plan's row is made after the object", "processing.archive", _row_after_the_object,
         faults=(Fault(1.5, "kill point", "worker-1", 4.0, _STORED),
                 Fault(1.5, "kill point", "worker-2", 4.0, _STORED),
