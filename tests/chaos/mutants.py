@@ -217,6 +217,7 @@ def _failed_upload_is_done(object_store: Any) -> None:
 
 
 _COUNTERS, _COUNTING = "processing.counters", "processing.counting"
+_UNAPPLIED = "processing.counters:Counters.apply:before 5"
 _STORED = "processing.object_store:ObjectStore.put:after 2"
 MUTANTS = {
     "no-compare-and-set": Mutant(
@@ -238,7 +239,9 @@ MUTANTS = {
         remade=True),
     "commit-before-apply": Mutant(
         "the offset is committed before the apply, and begun at", "processing.consumer",
-        _commit_before_apply, ("kill consumer",)),
+        _commit_before_apply,
+        faults=(Fault(2.0, "kill point", "consumer-1", 4.0, _UNAPPLIED),
+                Fault(2.0, "kill point", "consumer-2", 4.0, _UNAPPLIED))),
     # Redis is turned back while both consumers sleep, so that no call fails before the apply.
     "no-seek": Mutant(
         "a rejected apply goes on at the marker found", _COUNTING, _no_seek_after_moved,
