@@ -71,7 +71,7 @@ def _staged(schedule: Schedule, faults: tuple[Fault, ...]) -> Schedule:
     """The seed's traffic with these faults and no others."""
     on_disk = any(fault.kind == "disk full" for fault in faults)
     archive = FOLDER if on_disk else schedule.archive
-    return Schedule(schedule.seed, archive, faults, silent="")
+    return replace(schedule, archive=archive, faults=faults, silent="", remade=False)
 
 
 def _kinds(schedule: Schedule) -> Counter[str]:
