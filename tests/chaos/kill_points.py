@@ -19,9 +19,9 @@ BEFORE, AFTER = "before", "after"
 # Role → (module, function) between whose writes a process may die. "rebuild" is a command.
 STEPS: dict[str, list[tuple[str, str]]] = {
     "web": [
-        ("ingest.producer", "PageViewProducer._produce"),
-        ("ingest.producer", "_Waiting.report"),
-        ("ingest.producer", "PageViewProducer.send"),
+        ("ingest.producer", "PageViewProducer._hand_over"),
+        ("ingest.producer", "Delivery.report"),
+        ("ingest.producer", "PageViewProducer.produce"),
     ],
     "consumer": [
         ("processing.dead_letters", "DeadLetters.keep"),

@@ -141,9 +141,10 @@ class Product:
                         "--without-gossip")  # fmt: skip
         schedule = f"--schedule={self._logs / 'beat-schedule'}"
         beat = celery("beat", "--loglevel=WARNING", schedule, "--pidfile=")
+        # One of each door.
         commands = [
-            (name, "web", manage("serve", "--port", str(port)))
-            for name, port in self.web_ports.items()
+            ("web-1", "web", manage("serve", "--port", str(self.web_ports["web-1"]))),
+            ("web-2", "web", ["-m", "tests.chaos.gateway", str(self.web_ports["web-2"])]),
         ]
         commands += [(f"consumer-{n}", "consumer", manage("consume")) for n in (1, 2)]
         commands += [(f"worker-{n}", "worker", worker) for n in (1, 2)]

@@ -53,6 +53,8 @@ class Schedule:
     # At the end all sites are counted anew, by a process that is killed first at this point and
     # its n-th call; empty: they are not.
     rebuild: str
+    # Whether the topic is deleted and made again before the first event is sent.
+    remade: bool = False
 
 
 def draw(seed: int, seconds: float, database: str = SQLITE) -> Schedule:
@@ -67,7 +69,8 @@ def draw(seed: int, seconds: float, database: str = SQLITE) -> Schedule:
         for _ in range(2 if dice.random() < 0.4 else 1)
     ]
     silent = dice.choice(("", "redis rewind", "redis failover", "redis emptied"))
-    return Schedule(seed, archive, tuple(faults), silent, _draw_rebuild(dice))
+    rebuild = _draw_rebuild(dice)
+    return Schedule(seed, archive, tuple(faults), silent, rebuild, remade=dice.random() < 0.1)
 
 
 def _draw_rebuild(dice: random.Random) -> str:

@@ -1,5 +1,6 @@
 """One cluster that stays up, and the runs on it: each with a new topic, group and store."""
 
+import json
 import logging
 import os
 import shutil
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connections
@@ -27,7 +29,7 @@ from django.test import Client as Browser
 from django.test import override_settings
 
 from ingest.models import Site
-from processing.log import Log
+from processing.log import Log, LogUnavailable
 from processing.models import Segment
 from tests.chaos import checks, clock
 from tests.chaos.cluster import Servers
@@ -51,6 +53,8 @@ FAULTY_S = 8.0
 _AFTER_HEALING_S = 1.0
 _PATIENCE_S = 60.0
 _DISK_BYTES = 16 * 2**20
+# Events of a log that is deleted before the run begins.
+_FIRST_LOG = 40
 
 
 @dataclass
@@ -108,9 +112,13 @@ class Session:
                 subprocess.run(["umount", "-l", str(self._disk)], check=False)
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def run(self, seed: int, mutant: str = "", seconds: float = FAULTY_S) -> Result:
+    def run(self, seed: int) -> Result:
         """Play the seed's schedule on a new topic, and say what it did."""
-        run = _Run(self, draw(seed, seconds, self.database), mutant)
+        return self.play(draw(seed, FAULTY_S, self.database))
+
+    def play(self, schedule: Schedule, mutant: str = "") -> Result:
+        """The same with any schedule, and perhaps a bug planted."""
+        run = _Run(self, schedule, mutant)
         try:
             return run.play()
         finally:
@@ -180,6 +188,8 @@ class _Run:
         self._watcher.start()
         wait_until(self._is_up, 60, "the product's processes")
         logger.debug("The product is up")
+        if self.schedule.remade:
+            self._make_topic_again()
         senders = self._senders()
         for sender in senders:
             sender.start()
@@ -213,6 +223,39 @@ class _Run:
             shutil.rmtree(self._logs, ignore_errors=True)
 
     # --- Steps ------------------------------------------------------------------------
+
+    def _make_topic_again(self) -> None:
+        """Bots' views fill a first log. Once they are counted and archived, another one takes
+        its place: the consumers stop, are started again, and count that from its start."""
+        self._fill_topic()
+        wait_until(self._is_counted, self._session.patience, "the count of the first log")
+        first = self._topic_id()
+        _manage(self._environment, "archive")
+        wait_until(lambda: not self._unfinished().exists(), 30, "the archive of the first log")
+        servers = AdminClient({"bootstrap.servers": self._servers.kafka.for_harness})
+        servers.delete_topics([self.topic])[self.topic].result(30)
+        wait_until(lambda: self._is_made(first), 30, "the new topic")
+        consumers = self._product.of_role("consumer")
+        wait_until(lambda: all(part.deaths for part in consumers), 30, "the consumers' stop")
+        self._result.faults["topic made again"] += 1
+        logger.debug("The topic is made again")
+
+    def _fill_topic(self) -> None:
+        """With what a recount of the next log need not know of."""
+        producer = Producer({"bootstrap.servers": self._servers.kafka.for_harness})
+        now = int(time.time() * 1000)
+        event = {"id": "b", "site": "gone.example", "visitor": "b", "path": "/", "ts": now,
+                 "received": now, "bot": "Crawler"}  # fmt: skip
+        for number in range(_FIRST_LOG):
+            producer.produce(self.topic, json.dumps(event), partition=number % PARTITIONS)
+        assert producer.flush(30) == 0
+
+    def _is_made(self, before: str) -> bool:
+        """Whether there is a topic with another id; a deleted one is gone after a while."""
+        _manage(self._environment, "create_topics")
+        with suppress(LogUnavailable):
+            return self._topic_id() != before
+        return False
 
     def _senders(self) -> list[threading.Thread]:
         servers = self._servers.kafka.for_harness
@@ -384,7 +427,7 @@ class _Run:
 
     def _is_archived(self, planned_before: set[int]) -> bool:
         """What came to be planned after the healing is written, by Celery alone."""
-        segments = self._segments()
+        segments = self._segments().filter(topic_id=self._topic_id())
         planned = dict.fromkeys(range(PARTITIONS), 0)
         for segment in segments:
             planned[segment.partition] = max(planned[segment.partition], segment.end)

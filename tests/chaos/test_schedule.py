@@ -15,6 +15,7 @@ def test_it_holds_every_kind_of_fault_within_a_session() -> None:
         "redis failover", "redis emptied", "storm", "clock", "s3 500", "s3 deaf", "disk full",
     }  # fmt: skip
     assert {schedule.archive for schedule in schedules} == {S3, FOLDER}
+    assert {schedule.remade for schedule in schedules} == {True, False}
     assert all(0.5 <= fault.at <= 8.0 for schedule in schedules for fault in schedule.faults)
 
 
