@@ -10,14 +10,18 @@ SEED ?=
 MINUTES ?= 5
 RUNS ?=
 DATABASE ?= sqlite
+ROUNDS ?= 5
 
-.PHONY: up down test chaos chaos-mutants lint format install install-dev system-packages help
+.PHONY: up down test chaos chaos-mutants bench-count-protocol bench-ingest lint format install install-dev \
+  install-bench system-packages help
 
 help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
 	@echo "make down    stop it from another terminal"
 	@echo "make test    install what the tests need and run them"
 	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS, DATABASE=postgresql; Java 17, Maven, Redis)"
+	@echo "make bench-count-protocol  what counting exactly once costs (two cores, Java 17, Maven; ROUNDS)"
+	@echo "make bench-ingest          the track endpoints against Gin (the same, Go, Rust, wrk; ROUNDS)"
 	@echo "make lint    ruff, mypy, imports, migrations, settings, Kubernetes manifests"
 
 up: install
@@ -29,6 +33,8 @@ down: install
 install: $(VENV)/installed
 
 install-dev: $(VENV)/installed-dev
+
+install-bench: $(VENV)/installed-bench
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -44,6 +50,11 @@ $(VENV)/installed: requirements.txt | $(PY)
 $(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
 	@echo "Installing what tests and lint need (once) …"
 	@$(PY) -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/installed-bench: bench/requirements.txt $(VENV)/installed
+	@echo "Installing what the benchmarks need (once) …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
 # Where it is root on Debian; elsewhere the tests that want them say which package is missing.
@@ -74,6 +85,13 @@ chaos: install-dev system-packages
 # Bugs planted one at a time, each of which has to be caught.
 chaos-mutants: install-dev system-packages
 	@$(CHAOS) --mutants $(MUTANTS)
+
+bench-count-protocol: install-bench
+	@$(PY) -m bench.count_protocol --rounds $(ROUNDS) $(BENCH_ARGS)
+
+bench-ingest: install-bench
+	@$(PY) -m bench.tools
+	@$(PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
 
 lint: install-dev
 	@$(PY) -m ruff check .

@@ -167,11 +167,9 @@ class Aggregator:
         """Whether the id is new; if so it is remembered."""
         mark = fingerprint(page_view)
         neighbours = self._windows.neighbour_keys(self.shard, page_view)
-        if any(
-            mark in known.get(key, ()) or mark in deltas.ids.get(key, _NO_IDS)[1]
-            for key in neighbours
-        ):
-            return False
+        for key in neighbours:
+            if mark in known.get(key, ()) or mark in deltas.ids.get(key, _NO_IDS)[1]:
+                return False
         for key in neighbours:
             deltas.absent.setdefault(key, set()).add(mark)
         for own, step_end in self._windows.own_keys(self.shard, page_view):

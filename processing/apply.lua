@@ -28,11 +28,14 @@ end
 
 for _, check in ipairs(b.absent) do
   local key, there = KEYS[check[1]], false
-  in_chunks(check[2], function(i, j)
-    for _, found_one in ipairs(redis.call('SMISMEMBER', key, unpack(check[2], i, j))) do
-      if found_one == 1 then there = true end
-    end
-  end)
+  -- The step to come hardly ever has begun: nothing has to be looked for in it.
+  if redis.call('EXISTS', key) == 1 then
+    in_chunks(check[2], function(i, j)
+      for _, found_one in ipairs(redis.call('SMISMEMBER', key, unpack(check[2], i, j))) do
+        if found_one == 1 then there = true end
+      end
+    end)
+  end
   if there then return {'known', key} end
 end
 

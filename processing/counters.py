@@ -64,9 +64,8 @@ class Counters:
         self.space = space
         # While it is a set, the names of all keys that `apply` writes are added to it.
         self.touched: set[str] | None = None
-        self._script = client.register_script(
-            (resources.files(__package__) / "apply.lua").read_text()
-        )
+        self._script = client.register_script(_lua("apply"))
+        self._known = client.register_script(_lua("known"))
 
     def markers(self, topic_id: str, partitions: int) -> list[list[int]]:
         """Per shard, the next offset to apply of each partition."""
@@ -77,15 +76,17 @@ class Counters:
         return [[int(offset or 0) for offset in found] for found in pipeline.execute()]
 
     def known_ids(self, lookups: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
-        """Of the fingerprints looked for in each key, those that are there."""
+        """Of the fingerprints looked for in each key, those that are there. All keys are of one
+        shard."""
         if not lookups:
             return {}
-        pipeline = self.client.pipeline(transaction=False)
-        for key, wanted in lookups.items():
-            pipeline.smismember(self.space + key, list(wanted))
+        names = [self.space + key for key in lookups]
+        # Packed as one argument: redis-py takes 0.3 µs for each id that is one of its own.
+        packed = msgspec.msgpack.encode(list(lookups.values()))
+        answers = self._known(keys=names, args=[packed])
         return {
-            key: {mark for mark, there in zip(wanted, found, strict=True) if there}
-            for (key, wanted), found in zip(lookups.items(), pipeline.execute(), strict=True)
+            key: {mark.decode() for mark in found}
+            for key, found in zip(lookups, answers, strict=True)
         }
 
     def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:
@@ -173,6 +174,10 @@ class Counters:
                 self.client.zrem(known, *steps)
             dropped += len(steps)
         return dropped
+
+
+def _lua(name: str) -> str:
+    return (resources.files(__package__) / f"{name}.lua").read_text()
 
 
 def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]:

@@ -205,8 +205,10 @@ class ApacheKafka(_KafkaServer):
     def _format(self) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         properties = str(self.directory / "server.properties")
+        # One argument: an id may begin with "-", which the tool takes for an option by itself.
+        options = [f"--cluster-id={cluster}", "-c", properties]
         done = subprocess.run(
-            [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties],
+            [*self._java(), "kafka.tools.StorageTool", "format", *options],
             capture_output=True,
             text=True,
         )

@@ -1,0 +1,38 @@
+"""`make bench-ingest`"""
+
+import argparse
+
+from bench import cores, results
+from bench.ingest.doors import DOORS
+from bench.ingest.report import report
+from bench.ingest.runs import Runs
+from bench.rounds import interleave
+
+
+def main() -> None:
+    options = _options()
+    cores.require_two_cores()
+    cores.run_with_others()
+    runs = Runs(options.seconds)
+    try:
+        runs.start()
+        doors = [runs.tune(door) for door in DOORS if options.only in door.name]
+        found = interleave(doors, options.rounds, runs.measure)
+    finally:
+        runs.stop()
+    text = report(found, options.rounds, options.seconds)
+    if not options.only:
+        results.write_section("ingest", text)
+    print(text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-ingest")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=8, help="of each load")
+    parser.add_argument("--only", default="", help="doors with this in their names; writes nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

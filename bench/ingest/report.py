@@ -1,0 +1,96 @@
+"""What the runs say, as a section of RESULTS.md."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from bench import machine, tools
+from bench.ingest.doors import DOORS, FAST, GIN_ACKNOWLEDGED, Door
+from bench.ingest.runs import BATCH_EVENTS, FEW, LOAD, MANY
+from bench.results import table
+from bench.rounds import Measurement, medians, ratios, spread
+
+Found = Mapping[Door, Sequence[Measurement]]
+
+_NOTES = Path(__file__).with_name("notes.md")
+
+
+def report(found: Found, rounds: int, seconds: int) -> str:
+    parts = [
+        "## What a core can take in",
+        machine.describe(
+            *machine.versions(), *tools.versions(), f"{seconds} s a load, median of {rounds} rounds"
+        ),
+        _singles(found),
+        _batches(found),
+        _tuned(found),
+        _notes(),
+    ]
+    if FAST not in DOORS:
+        parts.append(f"*{FAST}* is not there yet.")
+    return "\n\n".join(parts)
+
+
+def _singles(found: Found) -> str:
+    head = [
+        "one event a request", "against Gin", "requests/s", "lowest to highest",
+        f"at {FEW}", f"at {MANY:,}", "CPU s / million", "p50 ms", "p99 ms", "p99.9 ms",
+        f"MB at {FEW}", f"MB at {MANY:,}", "lost",
+    ]  # fmt: skip
+    return table(head, [_single(found, door) for door in found])
+
+
+def _single(found: Found, door: Door) -> list[str]:
+    middle = medians(found[door])
+    return [
+        door.name,
+        _against_gin(found, door, "requests/s"),
+        f"{middle['requests/s']:,.0f}",
+        spread(found[door], "requests/s"),
+        f"{middle['requests/s few']:,.0f}",
+        f"{middle['requests/s many']:,.0f}",
+        f"{middle['CPU s']:.0f}",
+        f"{middle['p50']:.1f}",
+        f"{middle['p99']:.1f}",
+        f"{middle['p99.9']:.1f}",
+        f"{middle['RSS few']:.0f}",
+        f"{middle['RSS many']:.0f}",
+        f"{middle['lost']:.1%}",
+    ]
+
+
+def _batches(found: Found) -> str:
+    head = [f"{BATCH_EVENTS} events a request", "against Gin", "events/s", "CPU s / million"]
+    return table(head, [_batch(found, door) for door in found if door.batch])
+
+
+def _batch(found: Found, door: Door) -> list[str]:
+    middle = medians(found[door])
+    return [
+        door.name,
+        _against_gin(found, door, "batch events/s"),
+        f"{middle['batch events/s']:,.0f}",
+        f"{middle['batch CPU s']:.1f}",
+    ]
+
+
+def _tuned(found: Found) -> str:
+    """What the quickest variants were."""
+    return "Best of the variants tried: " + "; ".join(
+        f"{door}: LINGER={door.settings['LINGER']}, GOGC={door.settings['GOGC']}"
+        for door in found
+        if "LINGER" in door.settings
+    )
+
+
+def _against_gin(found: Found, door: Door, figure: str) -> str:
+    gin = next((other for other in found if other.name == GIN_ACKNOWLEDGED.name), None)
+    if gin is None:
+        return ""
+    return f"{median(ratios(found, door, gin, figure)):.2f}"
+
+
+def _notes() -> str:
+    return _NOTES.read_text().format(
+        gin=GIN_ACKNOWLEDGED, few=FEW, many=MANY, load=LOAD, batch=BATCH_EVENTS
+    )
