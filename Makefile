@@ -9,6 +9,7 @@ export PORT DATA_DIR KAFKA HOST
 SEED ?=
 MINUTES ?= 5
 RUNS ?=
+DATABASE ?= sqlite
 ROUNDS ?= 5
 
 .PHONY: up down test chaos chaos-mutants bench-count-protocol bench-ingest lint format install install-dev \
@@ -18,7 +19,7 @@ help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
 	@echo "make down    stop it from another terminal"
 	@echo "make test    install what the tests need and run them"
-	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS; Java 17, Maven, Redis)"
+	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS, DATABASE=postgresql; Java 17, Maven, Redis)"
 	@echo "make bench-count-protocol  what counting exactly once costs (two cores, Java 17, Maven; ROUNDS)"
 	@echo "make bench-ingest          the track endpoints against Gin (the same, Go, Rust, wrk; ROUNDS)"
 	@echo "make lint    ruff, mypy, imports, migrations, settings, Kubernetes manifests"
@@ -63,6 +64,9 @@ system-packages:
 	  [ -x /usr/bin/chromium ] || missing="$$missing chromium"; \
 	  command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	  command -v java >/dev/null || missing="$$missing default-jre-headless"; \
+	  command -v mvn >/dev/null || missing="$$missing maven"; \
+	  command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing$$missing …"; \
 	    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
@@ -73,7 +77,7 @@ test: install-dev system-packages
 	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PARALLEL) $(PYTEST_ARGS)
 
-CHAOS = $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) --minutes $(MINUTES)
+CHAOS = $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) --minutes $(MINUTES) --database $(DATABASE)
 
 chaos: install-dev system-packages
 	@$(CHAOS)

@@ -67,7 +67,7 @@ def read_balance(stats: Stats, now_ms: int) -> dict[str, Any]:
     return {
         **ledger,
         "archive": [_as_json(states) for states in archive.states()],
-        "verdict": asdict(judge(ledger, as_of, archive, now_ms)),
+        "verdict": asdict(judge(ledger, as_of, archive, now_ms, stats.first_counted())),
         "as_of": as_of,
     }
 
@@ -88,14 +88,20 @@ def read_site_balance(
 
 
 def judge(
-    ledger: dict[str, Any], as_of: dict[str, Any], archive: ArchiveProgress, now_ms: int
+    ledger: dict[str, Any],
+    as_of: dict[str, Any],
+    archive: ArchiveProgress,
+    now_ms: int,
+    first_counted: datetime | None = None,
 ) -> Verdict:
-    """Whether everything that was read is accounted for, and what waits or is lost."""
+    """Whether everything that was read is accounted for, and what waits or is lost.
+    `first_counted`: since when there has been something to archive."""
     answer = _answer(ledger, as_of)
     remarks = [
         *_of_expired(ledger["totals"][EXPIRED]),
         *_of_invalid(ledger["totals"][INVALID]),
         *_of_archive(archive, ledger["topic_id"] or "", now_ms),
+        *_of_planning(archive, first_counted, now_ms),
     ]
     remarks.sort(key=lambda remark: -STATES.index(remark.state))
     worst = max((answer, *remarks), key=lambda remark: STATES.index(remark.state))
@@ -193,6 +199,25 @@ def _of_archive(archive: ArchiveProgress, topic_id: str, now_ms: int) -> Iterabl
         )
 
 
+def _of_planning(
+    archive: ArchiveProgress, first_counted: datetime | None, now_ms: int
+) -> Iterable[Remark]:
+    for partition, offsets in sorted(archive.cut_back.items()):
+        yield Remark(
+            LOST,
+            f"Partition {partition} was cut back: Kafka ends {_count(offsets, 'event')} before "
+            "what is planned to be archived. What arrives in their place is not archived.",
+        )
+    planned_at = archive.planned_at or first_counted
+    patience = timedelta(seconds=5 * settings.ARCHIVE_INTERVAL_SECONDS + 60)
+    if planned_at and _moment_of(now_ms) - planned_at > patience:
+        yield Remark(
+            BEHIND,
+            f"The archive has not looked for new events since {_moment(planned_at)}. Do Celery's "
+            "beat and a worker run?",
+        )
+
+
 def _of_state(states: Iterable[States], state: str) -> States:
     return next(found for found in states if found.state == state)
 
@@ -200,12 +225,16 @@ def _of_state(states: Iterable[States], state: str) -> States:
 def _is_late(planned_at: datetime, now_ms: int) -> bool:
     """Whether it was handed to a second worker already, with time for a try."""
     patience = timedelta(seconds=AGAIN_AFTER_S + settings.ARCHIVE_INTERVAL_SECONDS)
-    return datetime.fromtimestamp(now_ms / 1000, UTC) - planned_at > patience
+    return _moment_of(now_ms) - planned_at > patience
 
 
 def _as_json(states: States) -> dict[str, Any]:
     oldest = states.oldest if states.state in Segment.UNFINISHED else None
     return asdict(states) | {"oldest": oldest and oldest.isoformat(timespec="seconds")}
+
+
+def _moment_of(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _moment(moment: datetime) -> str:

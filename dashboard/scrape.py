@@ -1,6 +1,7 @@
 """`/metrics`: what Prometheus is told (`ingest.metrics` describes it)."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import cache
 from typing import Any, NoReturn
 
@@ -48,6 +49,7 @@ class Scrape(Collector):
         self._now_ms = now_ms
         # Which log is the current one is known to Redis.
         self._ledger: dict[str, Any] = {"partitions": []}
+        self._first_counted: datetime | None = None
         self._families = {reading.name: reading.family() for reading in metrics.READINGS}
 
     def describe(self) -> Iterable[Metric]:
@@ -65,6 +67,7 @@ class Scrape(Collector):
         if as_of["age_seconds"] is not None:
             self._set(metrics.DATA_AGE, as_of["age_seconds"])
         self._ledger = self._stats.ledger()
+        self._first_counted = self._stats.first_counted()
         for row in self._ledger["partitions"]:
             partition = str(row["partition"])
             self._set(metrics.MARKER, row["marker"], partition)
@@ -81,15 +84,20 @@ class Scrape(Collector):
         for state in states:
             self._set(metrics.SEGMENTS, state.segments, state.state)
         waiting = [s.oldest for s in states if s.oldest and s.state in Segment.UNFINISHED]
-        age = self._now_ms / 1000 - min(waiting).timestamp() if waiting else 0
-        self._set(metrics.UNFINISHED_AGE, age)
+        self._set(metrics.UNFINISHED_AGE, self._age(min(waiting)) if waiting else 0)
+        if planned_at := archive.planned_at or self._first_counted:
+            self._set(metrics.PLANNED_AGE, self._age(planned_at))
         for row in self._ledger["partitions"]:
             log, partition = self._ledger["topic_id"], row["partition"]
             self._set(metrics.ARCHIVED, archive.archived_to(log, partition), str(partition))
             self._set(metrics.ARCHIVED_ROWS, archive.rows(log, partition), str(partition))
+            self._set(metrics.CUT_BACK, archive.cut_back.get(partition, 0), str(partition))
 
     def _kafka(self) -> None:
         self._set(metrics.DEAD_LETTERS, self._dead_letters())
+
+    def _age(self, moment: datetime) -> float:
+        return self._now_ms / 1000 - moment.timestamp()
 
     def _set(self, reading: Reading, value: float, *labels: str) -> None:
         self._families[reading.name].add_metric(labels, value)

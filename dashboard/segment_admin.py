@@ -9,6 +9,7 @@ from django.template.defaultfilters import filesizeformat, truncatechars
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from processing.archive import try_again
 from processing.models import Segment
 from processing.tasks import AGAIN_AFTER_S, write_segment
 
@@ -59,17 +60,16 @@ class SegmentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("processing.change_segment")
 
-    @admin.action(description="Retry the selected failed segments now", permissions=["retry"])
+    @admin.action(description="Retry the selected segments now", permissions=["retry"])
     def retry(self, request: HttpRequest, segments: QuerySet[Segment]) -> None:
-        failed = segments.filter(state=Segment.State.FAILED)
-        left_out = segments.count() - failed.count()
+        now = timezone.now()
+        chosen = [segment.pk for segment in segments if try_again(segment, now)]
+        left_out = segments.count() - len(chosen)
         if left_out:
             self.message_user(
-                request, f"{left_out} segments have not failed and stay as they are; only failed "
-                "ones are retried, and lost ones can't be had any more.", messages.WARNING,
+                request, f"{left_out} segments are neither failed nor lost and stay as they are.",
+                messages.WARNING,
             )  # fmt: skip
-        chosen = [segment.pk for segment in failed]
-        Segment.objects.filter(pk__in=chosen).update(due_at=timezone.now())
         try:
             _hand_out(chosen)
         except OperationalError as error:

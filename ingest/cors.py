@@ -27,7 +27,10 @@ class TrackCorsMiddleware:
         if not request.path.startswith(PREFIX):
             return self._get_response(request)
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            return HttpResponse(status=204, headers=PREFLIGHT_HEADERS)
+            answer = HttpResponse(status=204, headers=PREFLIGHT_HEADERS)
+            # Of nothing.
+            del answer.headers["Content-Type"]
+            return answer
         response = self._get_response(request)
         for name, value in HEADERS.items():
             response.headers[name] = value

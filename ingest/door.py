@@ -1,10 +1,13 @@
-"""What every door shares: one set of sites, one producer, one way from bytes to answers.
+"""What every door shares: one way from a request to its answer, byte for byte.
 
-A door brings the body and the sender and gets a status and a JSON answer.
+A door brings method, media type, sender and body; it gets an `Answer`, or what has to be
+safe in Kafka before there is one. `Door` does no I/O but the producer's.
 """
 
-import logging
+import math
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,61 +18,150 @@ from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
 from ingest.pageview import PageView, encode
-from ingest.producer import KafkaUnavailable, PageViewProducer, ProducerSettings, Receipt
+from ingest.producer import (
+    Delivery,
+    KafkaUnavailable,
+    PageViewProducer,
+    ProducerSettings,
+    Receipt,
+)
+from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
-from ingest.track_request import read_batch, read_event
+from ingest.track_request import MAX_BATCH_EVENTS, read_batch, read_event
 from ingest.visitor import VisitorHash
 
-logger = logging.getLogger(__name__)
-
 RETRY_AFTER_SECONDS = 2
+ALLOWED_METHODS = "POST, OPTIONS"
+MEDIA_TYPES = ("application/json", "text/plain")
+# Each holds a thread of the DRF door.
 _WAITING_REQUESTS = 512
+
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and the JSON body with it."""
+    """An HTTP status and the JSON body with it; `field` is what a refusal names."""
 
     status: int
-    body: dict[str, Any]
+    body: bytes
     retry_after: int | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Token buckets by address (requests) and by site (events); None: no limit."""
+
+    address: TokenBuckets | None = None
+    site: TokenBuckets | None = None
+
+
+class One:
+    """One accepted event, and its answer."""
+
+    __slots__ = ("_page_view", "messages")
+
+    def __init__(self, page_view: PageView) -> None:
+        self._page_view = page_view
+        self.messages = [_message(page_view)]
+
+    def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
+        """Every message has a receipt."""
+        return Answer(202, _encode(_accepted(self._page_view, receipts[0])))
+
+    def unavailable(self, trouble: KafkaUnavailable) -> Answer:
+        return _unavailable(str(trouble))
+
+
+class Many:
+    """The events of a batch, some of them refused."""
+
+    __slots__ = ("_results", "messages")
+
+    def __init__(self, results: list[PageView | Refusal]) -> None:
+        self._results = results
+        self.messages = [_message(result) for result in results if isinstance(result, PageView)]
+
+    def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
+        accepted, all_ = len(self.messages), len(self._results)
+        results = _results(self._results, receipts)
+        body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
+        return Answer(202 if accepted else 400, _encode(body))
+
+    def unavailable(self, trouble: KafkaUnavailable) -> Answer:
+        return _unavailable(str(trouble), _results(self._results, trouble.receipts))
 
 
 class Door:
-    """Accepts events; `clock` gives Unix milliseconds."""
+    """The steps of a request, in their order: `refuse_unread`, `read_one` or `read_many`, then
+    `deliver`, which answers when all is safe."""
 
-    def __init__(self, acceptance: Acceptance, producer: PageViewProducer) -> None:
+    def __init__(
+        self, acceptance: Acceptance, producer: PageViewProducer, limits: Limits | None = None
+    ) -> None:
         self._acceptance = acceptance
         self.producer = producer
+        self.limits = limits or Limits()
 
-    def track(self, body: bytes, sender: Sender) -> Answer:
-        """One event: 202 once it is safe in Kafka."""
+    def refuse_unread(self, content_type: str, address: str) -> Answer | None:
+        """What can be refused without looking at the body."""
+        if self.limits.address is not None and (wait := self.limits.address.take(address)):
+            rate = self.limits.address.rate
+            return _throttled(
+                None, None, f"more than {rate:g} requests a second from your address", wait
+            )
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type not in MEDIA_TYPES:
+            reason = f"send {' or '.join(MEDIA_TYPES)}"
+            return refused(Refusal(415, "Content-Type", content_type or None, reason))
+        return None
+
+    def read_one(self, body: bytes, sender: Sender) -> One | Answer:
+        """One event."""
         try:
             page_view = self._acceptance.accept(read_event(body), sender, _now_ms())
-            (receipt,) = self.producer.send([_message(page_view)])
         except Refusal as refusal:
-            return Answer(refusal.status, {"error": refusal.as_json()})
+            return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        except KafkaUnavailable as error:
-            return _unavailable(str(error))
-        return Answer(202, _accepted(page_view, receipt))
+        return self._throttle({page_view.site: 1}) or One(page_view)
 
-    def track_batch(self, body: bytes, sender: Sender) -> Answer:
-        """Many events: 202 once every one that is not refused is safe in Kafka."""
+    def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
+        """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
             results = [self._try(event, sender) for event in read_batch(body)]
         except Refusal as refusal:
-            return Answer(refusal.status, {"error": refusal.as_json()})
+            return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        page_views = [result for result in results if isinstance(result, PageView)]
+        sites = Counter(result.site for result in results if isinstance(result, PageView))
+        return self._throttle(sites) or Many(results)
+
+    def deliver(self, accepted: One | Many, done: Callable[[Answer], None]) -> None:
+        """Put it into Kafka; `done` gets the answer once that is known."""
+        if not accepted.messages:
+            done(accepted.answer(()))
+            return
+
+        def finish(delivery: Delivery) -> None:
+            trouble = delivery.unavailable()
+            done(accepted.unavailable(trouble) if trouble else accepted.answer(delivery.receipts))
+
         try:
-            receipts = self._send(page_views)
-        except KafkaUnavailable as error:
-            return _unavailable(str(error), _results(results, error.receipts))
-        return _batch_answer(_results(results, receipts))
+            self.producer.produce(accepted.messages, finish)
+        except KafkaUnavailable as trouble:
+            done(accepted.unavailable(trouble))
+
+    def deliver_and_wait(self, accepted: One | Many) -> Answer:
+        """The same for a door that has a thread to wait in."""
+        if not accepted.messages:
+            return accepted.answer(())
+        try:
+            return accepted.answer(self.producer.send(accepted.messages))
+        except KafkaUnavailable as trouble:
+            return accepted.unavailable(trouble)
 
     def _try(self, event: msgspec.Raw, sender: Sender) -> PageView | Refusal:
         try:
@@ -77,14 +169,32 @@ class Door:
         except Refusal as refusal:
             return refusal
 
-    def _send(self, page_views: list[PageView]) -> list[Receipt]:
-        if not page_views:
-            return []
-        return self.producer.send([_message(page_view) for page_view in page_views])
+    def _throttle(self, sites: dict[str, int]) -> Answer | None:
+        """429 when one of the sites sends too much; nothing of the request is accepted then."""
+        if self.limits.site is None:
+            return None
+        for site, events in sites.items():
+            if wait := self.limits.site.take(site, events):
+                reason = f"more than {self.limits.site.rate:g} events a second for this site"
+                return _throttled("site", site, reason, wait)
+        return None
+
+
+def error_body(field: str | None, value: object, reason: str) -> bytes:
+    """The JSON of every error."""
+    return _encode({"error": {"field": field, "value": value, "reason": reason}})
+
+
+def method_not_allowed(method: str) -> bytes:
+    return error_body(None, None, f"{method} is not allowed here; send {ALLOWED_METHODS}")
+
+
+def refused(refusal: Refusal) -> Answer:
+    return Answer(refusal.status, _encode({"error": refusal.as_json()}), field=refusal.field)
 
 
 def _results(
-    results: list[PageView | Refusal], receipts: "list[Receipt] | Any"
+    results: list[PageView | Refusal], receipts: Sequence[Receipt | None]
 ) -> list[dict[str, Any]]:
     """One answer an event, in the order in which they were sent."""
     left = iter(receipts)
@@ -92,43 +202,35 @@ def _results(
     for result in results:
         if isinstance(result, Refusal):
             answers.append({"status": "refused", "error": result.as_json()})
+        elif receipt := next(left, None):
+            answers.append(_accepted(result, receipt))
         else:
-            receipt = next(left, None)
-            answers.append(
-                _accepted(result, receipt)
-                if receipt
-                else {"status": "unavailable", "id": result.id}
-            )
+            answers.append({"status": "unavailable", "id": result.id})
     return answers
 
 
-def _batch_answer(results: list[dict[str, Any]]) -> Answer:
-    accepted = sum(1 for result in results if result["status"] == "accepted")
-    body = {"accepted": accepted, "refused": len(results) - accepted, "results": results}
-    return Answer(202 if accepted else 400, body)
-
-
-def _accepted(page_view: PageView, receipt: Receipt) -> dict[str, Any]:
+def _accepted(page_view: PageView, receipt: Receipt | None) -> dict[str, Any]:
     return {"status": "accepted", "id": page_view.id, "receipt": str(receipt)}
 
 
 def _unavailable(reason: str, results: list[dict[str, Any]] | None = None) -> Answer:
-    body: dict[str, Any] = {
-        "error": {
-            "field": None,
-            "value": None,
-            "reason": f"{reason}. Send it again after {RETRY_AFTER_SECONDS} s; "
-            "with an event_id it will be counted once.",
-        }
-    }
+    sentence = (
+        f"{reason}. Send it again after {RETRY_AFTER_SECONDS} s; "
+        "with an event_id it will be counted once."
+    )
+    body: dict[str, Any] = {"error": {"field": None, "value": None, "reason": sentence}}
     if results is not None:
         body["results"] = results
-    return Answer(503, body, RETRY_AFTER_SECONDS)
+    return Answer(503, _encode(body), RETRY_AFTER_SECONDS)
+
+
+def _throttled(field: str | None, value: str | None, reason: str, wait: float) -> Answer:
+    seconds = math.ceil(wait)
+    body = error_body(field, value, f"{reason}; send it again after {seconds} s")
+    return Answer(429, body, seconds, field)
 
 
 def _no_sites() -> Answer:
-    # The database's own words name hosts and users: they are for the log.
-    logger.warning("The sites can't be read.", exc_info=True)
     return _unavailable("The sites can't be read now")
 
 
@@ -140,9 +242,9 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-@cache
-def process_door() -> Door:
-    """The one door of this process, wired by the settings."""
+def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> Door:
+    """A door wired by the settings; its producer's reports are taken by a thread of its own, or
+    by whoever polls it."""
     producer = PageViewProducer(
         ProducerSettings(
             bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
@@ -150,8 +252,23 @@ def process_door() -> Door:
             linger_ms=settings.KAFKA_LINGER_MS,
             timeout_ms=settings.KAFKA_DELIVERY_TIMEOUT_MS,
             queue_events=settings.KAFKA_QUEUE_EVENTS,
-            waiting_requests=_WAITING_REQUESTS,
-        )
+            waiting_requests=waiting_requests,
+        ),
+        own_thread,
     )
-    visitors = VisitorHash(settings.SECRET_KEY)
-    return Door(Acceptance(SiteDirectory(), settings.DEFAULT_SITE, visitors), producer)
+    acceptance = Acceptance(sites, settings.DEFAULT_SITE, VisitorHash(settings.SECRET_KEY))
+    limits = Limits(
+        _buckets(settings.RATE_LIMIT_ADDRESS, 2 * settings.RATE_LIMIT_ADDRESS),
+        _buckets(settings.RATE_LIMIT_SITE, max(2 * settings.RATE_LIMIT_SITE, MAX_BATCH_EVENTS)),
+    )
+    return Door(acceptance, producer, limits)
+
+
+def _buckets(rate: int, burst: int) -> TokenBuckets | None:
+    return TokenBuckets(rate, burst, time.monotonic) if rate else None
+
+
+@cache
+def process_door() -> Door:
+    """The one DRF door of this process."""
+    return make_door(SiteDirectory(), _WAITING_REQUESTS, own_thread=True)

@@ -6,9 +6,10 @@ answered on its own delivery reports (acks=all, idempotent producer).
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -24,8 +25,7 @@ class KafkaUnavailable(RuntimeError):
         self.receipts = receipts
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Where in the log a message is."""
 
     partition: int
@@ -61,62 +61,120 @@ class ProducerSettings:
         }
 
 
-class _Waiting:
-    """The messages of one request on their way."""
+# Requests and the thread that takes the reports meet in a `Delivery`, for nanoseconds.
+_finishing = threading.Lock()
 
-    def __init__(self, messages: int) -> None:
+
+class Delivery:
+    """The messages of one request on their way; `done` is called once all are reported."""
+
+    __slots__ = ("_done", "_left", "error", "receipts")
+
+    def __init__(self, messages: int, done: Callable[["Delivery"], None]) -> None:
+        # In the order of the messages; None: it may or may not be in the log.
         self.receipts: list[Receipt | None] = [None] * messages
-        self.error: KafkaError | None = None
+        self.error = ""
         self._left = messages
-        self._done = threading.Event()
+        self._done = done
 
     def report(self, number: int, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self.receipts[number] = Receipt(message.partition() or 0, message.offset() or 0)
         else:
-            self.error = error
-        self._left -= 1
-        if self._left == 0:
-            self._done.set()
+            self.error = error.str()
+        self._finish(1)
 
-    def wait(self, seconds: float) -> bool:
-        return self._done.wait(seconds)
+    def report_only(self, error: KafkaError | None, message: Message) -> None:
+        """The same for a request of one message."""
+        self.report(0, error, message)
+
+    def give_up(self, messages: int, reason: str) -> None:
+        """The last `messages` were not taken; nothing will be reported of them."""
+        self.error = reason
+        self._finish(messages)
+
+    def _finish(self, messages: int) -> None:
+        with _finishing:
+            self._left -= messages
+            is_done = self._left == 0
+        if is_done:
+            self._done(self)
+
+    def unavailable(self) -> "KafkaUnavailable | None":
+        """None when every message is safe."""
+        if None not in self.receipts:
+            return None
+        return KafkaUnavailable(
+            f"Kafka did not acknowledge in time: {self.error or 'no answer'}", self.receipts
+        )
 
 
 class PageViewProducer:
-    """One Kafka producer a process and the thread that takes its delivery reports.
+    """One Kafka producer a process. Its delivery reports are taken by a thread, or by whoever
+    calls `poll`, if that was said.
 
     Thread-safe. A producer that met a fatal error is replaced by a new one.
     """
 
-    def __init__(self, settings: ProducerSettings) -> None:
+    def __init__(self, settings: ProducerSettings, own_thread: bool = True) -> None:
         self._settings = settings
+        self._own_thread = own_thread
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        # Those that were replaced and still have reports to give.
+        self._leaving: list[Producer] = []
         self._closed = False
         # Whether the log already says that Kafka is in trouble; cleared by the next ack.
         self._troubled = False
         self._events = 0
         self._requests = 0
 
-    def send(self, messages: Sequence[tuple[str, bytes]]) -> list[Receipt]:
-        """Put (key, value) messages into the topic; returns when all are acknowledged.
+    @property
+    def waiting(self) -> int:
+        """Events whose delivery is not reported yet."""
+        return self._events
 
-        Raises `KafkaUnavailable` when one of them is not within the timeout, or at once
-        when too many wait already; then nothing was sent.
+    def produce(
+        self, messages: Sequence[tuple[str, bytes]], done: Callable[[Delivery], None]
+    ) -> Delivery:
+        """Put (key, value) messages into the topic; `done` is called from where the reports are
+        taken, at the latest after the timeout.
+
+        Raises `KafkaUnavailable` at once when too many wait already; then nothing was sent.
         """
         self._reserve(len(messages))
-        try:
-            waiting = self._produce(messages)
-            answered = waiting.wait(self._settings.timeout_ms / 1000 + 2)
-        finally:
+
+        def finish(delivery: Delivery) -> None:
             self._release(len(messages))
-        receipts = [receipt for receipt in waiting.receipts if receipt is not None]
-        if len(receipts) == len(messages):
-            self._troubled = False
-            return receipts
-        reason = waiting.error.str() if waiting.error else "no answer" if not answered else "lost"
-        raise KafkaUnavailable(f"Kafka did not acknowledge in time: {reason}", waiting.receipts)
+            if not delivery.error:
+                self._troubled = False
+            done(delivery)
+
+        delivery = Delivery(len(messages), finish)
+        self._hand_over(messages, delivery)
+        return delivery
+
+    def send(self, messages: Sequence[tuple[str, bytes]]) -> list[Receipt]:
+        """The same, but returns when all are acknowledged.
+
+        Raises `KafkaUnavailable` also when one of them is not within the timeout.
+        """
+        reported = threading.Event()
+        delivery = self.produce(messages, lambda _: reported.set())
+        reported.wait(self._settings.timeout_ms / 1000 + 2)
+        if (trouble := delivery.unavailable()) is not None:
+            raise trouble
+        return [receipt for receipt in delivery.receipts if receipt is not None]
+
+    def poll(self) -> None:
+        """Take the reports there are, without waiting."""
+        producer = self._producer
+        if producer is not None:
+            producer.poll(0)
+        for leaving in self._leaving:
+            leaving.poll(0)
+        if self._leaving:
+            self._leaving = [producer for producer in self._leaving if len(producer)]
 
     def check(self, timeout: float) -> None:
         """Raises `KafkaUnavailable` unless the topic can be written to."""
@@ -154,20 +212,20 @@ class PageViewProducer:
             self._events -= events
             self._requests -= 1
 
-    def _produce(self, messages: Sequence[tuple[str, bytes]]) -> _Waiting:
-        producer = self._current()
-        waiting = _Waiting(len(messages))
-        for number, (key, value) in enumerate(messages):
-
-            def report(error: KafkaError | None, message: Message, number: int = number) -> None:
-                waiting.report(number, error, message)
-
-            try:
-                producer.produce(self._settings.topic, key=key, value=value, on_delivery=report)
-            except (BufferError, KafkaException) as error:
-                self._replace_after_fatal(producer, error)
-                raise KafkaUnavailable(f"Kafka can't take it: {error}", waiting.receipts) from error
-        return waiting
+    def _hand_over(self, messages: Sequence[tuple[str, bytes]], delivery: Delivery) -> None:
+        producer, topic = self._current(), self._settings.topic
+        if len(messages) == 1:
+            reports: Iterable[Callable[..., None]] = (delivery.report_only,)
+        else:
+            reports = (partial(delivery.report, number) for number in range(len(messages)))
+        taken = 0
+        try:
+            for (key, value), report in zip(messages, reports, strict=True):
+                producer.produce(topic, value, key, on_delivery=report)
+                taken += 1
+        except (BufferError, KafkaException) as error:
+            self._replace_after_fatal(producer, error)
+            delivery.give_up(len(messages) - taken, str(error))
 
     def _current(self) -> Producer:
         with self._lock:
@@ -175,12 +233,13 @@ class PageViewProducer:
                 self._producer = Producer(
                     {**self._settings.librdkafka(), "error_cb": self._on_error}
                 )
-                threading.Thread(
-                    target=self._serve_reports,
-                    args=(self._producer,),
-                    name="kafka-reports",
-                    daemon=True,
-                ).start()
+                if self._own_thread:
+                    threading.Thread(
+                        target=self._serve_reports,
+                        args=(self._producer,),
+                        name="kafka-reports",
+                        daemon=True,
+                    ).start()
             return self._producer
 
     def _serve_reports(self, producer: Producer) -> None:
@@ -202,6 +261,8 @@ class PageViewProducer:
     def _replace(self, producer: Producer | None) -> None:
         """Let the next request make a new producer."""
         if self._lock.acquire(timeout=1):
-            if self._producer is producer:
+            if self._producer is producer and producer is not None:
                 self._producer = None
+                if not self._own_thread:
+                    self._leaving.append(producer)
             self._lock.release()

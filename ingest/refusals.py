@@ -2,10 +2,6 @@
 
 from typing import Any
 
-from rest_framework.exceptions import APIException
-from rest_framework.response import Response
-from rest_framework.views import exception_handler
-
 _SHOWN_CHARACTERS = 100
 
 
@@ -32,13 +28,3 @@ def _shown(value: object) -> object:
         return value
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-
-
-def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler: every error body is `{"error": {field, value, reason}}`."""
-    if isinstance(error, Refusal):
-        return Response({"error": error.as_json()}, status=error.status)
-    response = exception_handler(error, context)
-    if response is not None and isinstance(error, APIException):
-        response.data = {"error": {"field": None, "value": None, "reason": str(error.detail)}}
-    return response

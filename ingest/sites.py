@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.db import DatabaseError, close_old_connections, connection
 
@@ -46,10 +47,39 @@ class SiteDirectory:
                 close_old_connections()
             self._sites = {site.public_id: site for site in Site.objects.all()}
         except DatabaseError:
+            # The database's own words name hosts and users: they are for the log.
+            logger.warning("The sites can't be read; what is known of them stays.", exc_info=True)
             if self._sites is None:
                 raise
-            logger.warning(
-                "The sites could not be read again; the last known ones stay.", exc_info=True
-            )
         self._read_at = self._clock()
+        return self._sites
+
+
+class FollowedSites(SiteDirectory):
+    """The same for a process that must never wait for the database: `follow` reads the sites
+    again every half a second, in a thread, and `get` answers with what is known."""
+
+    _EVERY_S = 0.5
+
+    @property
+    def are_known(self) -> bool:
+        return self._sites is not None
+
+    def wait_known(self, seconds: float) -> None:
+        """Until they were read for the first time, but not longer."""
+        deadline = self._clock() + seconds
+        while not self.are_known and self._clock() < deadline:
+            time.sleep(0.02)
+
+    def follow(self, stop: threading.Event) -> None:
+        """Returns once `stop` is set."""
+        while True:
+            with suppress(DatabaseError):
+                self._read()
+            if stop.wait(self._EVERY_S):
+                return
+
+    def _current(self) -> dict[str, Site]:
+        if self._sites is None:
+            raise DatabaseError("the sites were not read yet")
         return self._sites

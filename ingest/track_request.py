@@ -135,8 +135,9 @@ def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:
     if not isinstance(error, msgspec.ValidationError):
         shown = bytes(body)[:100].decode(errors="replace")
         return Refusal(400, "body", shown, f"the body is not readable as JSON: {error}")
-    reason, _, place = str(error).partition(" - at `")
-    path = place.rstrip("`").removeprefix("$").removeprefix(".")
+    reason, _, place = str(error).partition(" - at ")
+    # A dictionary's key is told as “`key` in `$.field`”.
+    path = place.rpartition("`$")[2].rstrip("`").removeprefix(".")
     if not path and "missing required field" in reason:
         path = reason.rpartition("field `")[2].rstrip("`")
         return Refusal(400, path, None, "this field is required")
@@ -144,10 +145,11 @@ def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:
 
 
 def _value_at(body: bytes | msgspec.Raw, path: str) -> Any:
-    """What stands at the top-level field of `path` in a body that decodes as JSON."""
+    """What stands at the top-level field of `path`; None where nothing can hold it, such as
+    1e999."""
     try:
         decoded = msgspec.json.decode(body)
-    except RecursionError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
     name = path.split(".")[0].split("[")[0]
     return decoded.get(name) if isinstance(decoded, dict) else decoded

@@ -1,37 +1,33 @@
 """The DRF door: the documented contract of `/api/v1/track`."""
 
 import time
-from typing import IO, Any, NoReturn, cast
+from collections.abc import Callable, Iterable
+from typing import IO, Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework.exceptions import Throttled
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
 from ingest.client_address import client_address, read_networks
-from ingest.door import Answer, process_door
+from ingest.door import ALLOWED_METHODS, Answer, Many, One, method_not_allowed, process_door
 from ingest.metrics import count_request
-from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
 
 _proxies = read_networks(settings.TRUSTED_PROXIES)
-_buckets = TokenBuckets(
-    max(1, settings.RATE_LIMIT_ADDRESS), 2 * max(1, settings.RATE_LIMIT_ADDRESS), time.monotonic
-)
 
 
 class BodyParser(BaseParser):
-    """Hands the bytes on; the shared code reads them."""
+    """Hands the bytes on, of whatever type they say they are; the shared code reads them."""
 
-    media_type = "application/json"
+    media_type = "*/*"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
@@ -42,46 +38,55 @@ class BodyParser(BaseParser):
         return body
 
 
-class TextBodyParser(BodyParser):
-    """The same for `text/plain`, which browsers send without asking first."""
+class JsonAlways(BaseContentNegotiation):
+    """There is one answer, whatever the sender would like."""
 
-    media_type = "text/plain"
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
 
-
-class AddressThrottle(BaseThrottle):
-    """`RATE_LIMIT_ADDRESS` requests a second and address, twice that in a burst."""
-
-    _wait = 0.0
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        if settings.RATE_LIMIT_ADDRESS:
-            self._wait = _buckets.take(_sender(request).address)
-        return self._wait == 0.0
-
-    def wait(self) -> float:
-        return self._wait
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
 class _TrackEndpoint(APIView):
-    parser_classes = [BodyParser, TextBodyParser]
-    throttle_classes = [AddressThrottle]
+    parser_classes = [BodyParser]
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = JsonAlways
+    # OPTIONS that is no preflight is a method like any other.
+    metadata_class = None
+    default_response_headers: dict[str, str] = {}
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """Counts every request that was answered, by its answer."""
+    def http_method_not_allowed(  # type: ignore[override]  # any response will do
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        body = method_not_allowed(request.method or "")
+        return HttpResponse(body, "application/json", 405, headers={"Allow": ALLOWED_METHODS})
+
+    def answer(
+        self, request: Request, read: Callable[[bytes, Sender], One | Many | Answer]
+    ) -> HttpResponse:
+        """Every request that comes here is counted, by its answer."""
         began = time.perf_counter()
-        response = cast(Response, super().dispatch(request, *args, **kwargs))
-        if request.method == "POST":
-            error = response.data.get("error") or {}
-            count_request(response.status_code, error.get("field"), time.perf_counter() - began)
+        answer = self._answer(request, read)
+        count_request(answer.status, answer.field, time.perf_counter() - began)
+        response = HttpResponse(answer.body, "application/json", answer.status)
+        if answer.retry_after:
+            response["Retry-After"] = str(answer.retry_after)
         return response
 
-    def throttled(self, request: Request, wait: float | None) -> NoReturn:
-        raise Throttled(wait, f"more than {settings.RATE_LIMIT_ADDRESS} requests a second")
-
     @staticmethod
-    def body(request: Request) -> bytes:
-        """The body; what is no accepted media type becomes 415 here."""
-        return request.data if isinstance(request.data, bytes) else b""
+    def _answer(request: Request, read: Callable[[bytes, Sender], One | Many | Answer]) -> Answer:
+        sender = _sender(request)
+        refusal = process_door().refuse_unread(request.content_type or "", sender.address)
+        if refusal is not None:
+            return refusal
+        accepted = read(request.data if isinstance(request.data, bytes) else b"", sender)
+        if isinstance(accepted, Answer):
+            return accepted
+        return process_door().deliver_and_wait(accepted)
 
 
 _ACCEPTED = {
@@ -153,8 +158,8 @@ class TrackView(_TrackEndpoint):
             )
         ],
     )
-    def post(self, request: Request) -> Response:
-        return _response(process_door().track(self.body(request), _sender(request)))
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, process_door().read_one)
 
 
 class TrackBatchView(_TrackEndpoint):
@@ -167,8 +172,8 @@ class TrackBatchView(_TrackEndpoint):
         request={"application/json": _BATCH},
         responses={202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."), **_REFUSALS},
     )
-    def post(self, request: Request) -> Response:
-        return _response(process_door().track_batch(self.body(request), _sender(request)))
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, process_door().read_many)
 
 
 def _sender(request: Request) -> Sender:
@@ -178,8 +183,3 @@ def _sender(request: Request) -> Sender:
         address=client_address(peer, forwarded, _proxies),
         agent=request.META.get("HTTP_USER_AGENT", ""),
     )
-
-
-def _response(answer: Answer) -> Response:
-    headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
-    return Response(answer.body, status=answer.status, headers=headers)

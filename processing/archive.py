@@ -14,9 +14,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from processing.archive_plan import EXPIRED, OffsetRange, plan, segment_of
+from processing.archive_plan import EXPIRED, OffsetRange, object_key, plan, segment_of
 from processing.counting import Batch
-from processing.log import Log, LogUnavailable
+from processing.log import Log, LogUnavailable, NoSuchTopic
 from processing.models import Segment
 from processing.object_store import ArchiveUrlError, ObjectStore
 from processing.parquet import read_rows, write_parquet
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # What a later try may find mended.
 _TROUBLES = (LogUnavailable, OSError, pa.ArrowException, ArchiveUrlError)
+# A topic that is missing may be one that Kafka was not asked for at the right address, or that
+# is being restored. At the eighth try, an hour after the first, it is taken for deleted.
+GONE_AFTER_ATTEMPTS = 8
 
 
 class Archive:
@@ -99,6 +102,14 @@ class Archive:
                 yield batch
 
     def _write(self, segment: Segment) -> None:
+        try:
+            self._copy(segment)
+        except NoSuchTopic:
+            if segment.attempts + 1 < GONE_AFTER_ATTEMPTS:
+                raise
+            self._lose(segment, _topic_is_gone(segment))
+
+    def _copy(self, segment: Segment) -> None:
         log = Log(self.log.bootstrap_servers, segment.topic, self.log.timeout)
         topic = log.describe()
         if topic.id != segment.topic_id:
@@ -174,6 +185,13 @@ class Archive:
         return True
 
 
+def try_again(segment: Segment, now: datetime) -> bool:
+    """Let a failed segment be due now, or a lost one: its topic may have been restored, or
+    Kafka have been asked at another address. False: it is neither, or not any more."""
+    again = Segment.objects.filter(pk=segment.pk, state__in=Segment.UNWRITTEN)
+    return bool(again.update(state=Segment.State.FAILED, key=object_key(segment), due_at=now))
+
+
 def backoff(attempts: int) -> timedelta:
     """How long to wait after that many failures: 30 s doubling, at most an hour."""
     return timedelta(seconds=min(3_600, 30 * 2 ** min(attempts - 1, 10)))
@@ -190,6 +208,13 @@ def _unfinished(segment: Segment) -> QuerySet[Segment]:
 
 def _lost(reason: str) -> dict[str, Any]:
     return {"state": Segment.State.LOST, "error": reason, "due_at": None, "key": ""}
+
+
+def _topic_is_gone(segment: Segment) -> str:
+    return (
+        f"The topic {segment.topic!r} was deleted before these events were archived: Kafka has "
+        "not known it for an hour of tries."
+    )
 
 
 def _log_is_gone(segment: Segment, topic_id: str) -> str:

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from processing.log import Log, LogUnavailable, Topic
-from processing.models import Segment
+from processing.models import Planning, Segment
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +41,23 @@ def plan(log: Log, most: int, now: datetime) -> list[Segment]:
     Safe to do in several processes at the same time. Raises `LogUnavailable`.
     """
     topic = log.describe()
+    # Before the ends are asked for: a planner that is faster is no log that was cut back.
+    planned = [_planned_to(topic, partition) for partition in range(topic.partitions)]
     starts, ends = log.starts(topic.partitions), log.ends(topic.partitions)
     if log.describe().id != topic.id:
         raise LogUnavailable(f"the topic {topic.name!r} was made again a moment ago")
-    return [
+    segments = [
         segment
-        for partition in range(topic.partitions)
+        for partition, planned_to in enumerate(planned)
         for segment in _plan_partition(
-            topic, partition, (starts[partition], ends[partition]), most, now
+            topic, partition, planned_to, (starts[partition], ends[partition]), most, now
         )
     ]
+    cut_back = {p: end - ends[p] for p, end in enumerate(planned) if end and end > ends[p]}
+    for partition, offsets in cut_back.items():
+        _tell_cut_back(topic, partition, offsets)
+    Planning.objects.update_or_create(topic=topic.name, defaults={"at": now, "cut_back": cut_back})
+    return segments
 
 
 def segment_of(
@@ -68,11 +75,11 @@ def segment_of(
     if offsets.expired:
         segment.state, segment.error = Segment.State.LOST, EXPIRED
     else:
-        segment.key, segment.due_at = _object_key(segment), now
+        segment.key, segment.due_at = object_key(segment), now
     return segment
 
 
-def _object_key(segment: Segment) -> str:
+def object_key(segment: Segment) -> str:
     """SPEC.md §6. The topic id is in it because offsets begin anew in a topic made again."""
     return (
         f"pageviews/date={segment.planned_at:%Y-%m-%d}/log={segment.topic_id}/"
@@ -81,9 +88,13 @@ def _object_key(segment: Segment) -> str:
 
 
 def _plan_partition(
-    topic: Topic, partition: int, log_range: tuple[int, int], most: int, now: datetime
+    topic: Topic,
+    partition: int,
+    planned_to: int | None,
+    log_range: tuple[int, int],
+    most: int,
+    now: datetime,
 ) -> list[Segment]:
-    planned_to = _planned_to(topic, partition)
     while True:
         ranges = cut(planned_to, *log_range, most)
         segments = [segment_of(topic.name, topic.id, partition, r, now) for r in ranges]
@@ -97,7 +108,7 @@ def _plan_partition(
             if planned_to == before:
                 raise
         else:
-            _tell(topic, partition, planned_to, log_range[1], segments)
+            _tell_lost(topic, segments)
             return segments
 
 
@@ -107,15 +118,16 @@ def _planned_to(topic: Topic, partition: int) -> int | None:
     return end
 
 
-def _tell(
-    topic: Topic, partition: int, planned_to: int | None, log_end: int, segments: list[Segment]
-) -> None:
+def _tell_lost(topic: Topic, segments: list[Segment]) -> None:
     for segment in segments:
         if segment.state == Segment.State.LOST:
             logger.error("Topic %s, %s: %s", topic.name, segment, EXPIRED)
-    if planned_to is not None and planned_to > log_end:
-        logger.warning(
-            "Partition %d of %s ends at offset %d, but is planned up to %d. A new leader may catch "
-            "up; a log that was cut hides new events from the archive until it is longer again.",
-            partition, topic.name, log_end, planned_to,
-        )  # fmt: skip
+
+
+def _tell_cut_back(topic: Topic, partition: int, offsets: int) -> None:
+    logger.error(
+        "Partition %d of %s ends %d offsets before what is planned to be archived. A new leader "
+        "may catch up; a log that was cut hides new events from the archive until it is longer "
+        "again.",
+        partition, topic.name, offsets,
+    )  # fmt: skip

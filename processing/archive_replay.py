@@ -3,8 +3,9 @@
 no harm."""
 
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.db import DatabaseError
 from django.db.models import Max, Min
@@ -79,8 +80,8 @@ class ArchiveReplay:
         """
         segments = Segment.objects.filter(topic_id=counting.topic_id, partition__in=before)
         with archive_read():
-            pks = list(segments.order_by("planned_at", "partition", "start").values_list("pk"))
-        for (pk,) in pks:
+            rows = list(segments.values_list("pk", "partition", "start", "planned_at"))
+        for pk in in_order(rows):
             with archive_read():
                 segment = Segment.objects.get(pk=pk)
             position = counting.position(segment.partition)
@@ -114,6 +115,18 @@ class ArchiveReplay:
             "%d events (%s of log %s) are neither in Kafka nor in the archive.",
             lost, segment, segment.topic_id,
         )  # fmt: skip
+
+
+def in_order(rows: Iterable[tuple[int, int, int, datetime]]) -> list[int]:
+    """The first of each (segment, partition, start, time of its plan), by that time, but each
+    partition's by their starts: a planner's clock may have been behind the one before it, and
+    what lies before a marker counts as expired."""
+    latest: dict[int, datetime] = {}
+    order = []
+    for pk, partition, start, planned_at in sorted(rows, key=lambda row: row[1:3]):
+        latest[partition] = max(planned_at, latest.get(partition, planned_at))
+        order.append((latest[partition], partition, start, pk))
+    return [pk for *_, pk in sorted(order)]
 
 
 @contextmanager

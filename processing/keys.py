@@ -7,6 +7,8 @@ Redis Cluster and one script can change them together.
 from zlib import crc32
 
 MINUTE, HOUR, DAY = "m", "h", "d"
+# What a site has by arrival: its ledger of each day, its live minutes.
+LEDGER, LIVE = "ledger", "live"
 # Fields of the views hashes that are no paths; a path begins with "/".
 TOTAL = "*"
 SECOND = "@"
@@ -105,8 +107,8 @@ class SiteKeys:
 
     def ledger(self, day: int) -> str:
         """Hash: category → events that arrived on the site's `day`, as 20261123."""
-        return f"{self._prefix}ledger:{day}"
+        return f"{self._prefix}{LEDGER}:{day}"
 
     def live(self, minute: int) -> str:
         """Hash by arrival: path, `TOTAL`, and `SECOND`SS → page views."""
-        return f"{self._prefix}live:{minute}"
+        return f"{self._prefix}{LIVE}:{minute}"

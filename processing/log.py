@@ -30,6 +30,10 @@ class LogUnavailable(RuntimeError):
     """Raised when Kafka does not answer or the topic does not exist; try again later."""
 
 
+class NoSuchTopic(LogUnavailable):
+    """Raised when Kafka answers that it has no such topic: none yet, or none any more."""
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic as it is now. `id` is Kafka's topic id in Kafka's own notation (22 URL-safe
@@ -63,7 +67,8 @@ class Log:
         try:
             description = future.result(timeout=self.timeout + 1)
         except (KafkaException, TimeoutError) as error:
-            raise LogUnavailable(f"topic {self.topic!r} can't be described: {error}") from error
+            kind = NoSuchTopic if _lacks_topic(error) else LogUnavailable
+            raise kind(f"topic {self.topic!r} can't be described: {error}") from error
         return Topic(self.topic, _topic_id(description.topic_id), len(description.partitions))
 
     def starts(self, partitions: int) -> dict[int, int]:
@@ -207,11 +212,17 @@ class Log:
 def _lacks_leader(error: Exception) -> bool:
     """Whether a partition's leader is about to change: also in a topic just made, where
     Apache Kafka answered so to 37 of 150 first questions, and rightly 25 ms later."""
-    return (
-        isinstance(error, KafkaException)
-        and isinstance(error.args[0], KafkaError)
-        and error.args[0].code() in _LEADER_CHANGES
-    )
+    return _code(error) in _LEADER_CHANGES
+
+
+def _lacks_topic(error: Exception) -> bool:
+    return _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def _code(error: Exception) -> int | None:
+    if isinstance(error, KafkaException) and isinstance(error.args[0], KafkaError):
+        return error.args[0].code()
+    return None
 
 
 def _is_end(message: Message) -> bool:

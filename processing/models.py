@@ -17,10 +17,12 @@ class Segment(models.Model):
         WRITTEN = "written"
         # Tried in vain; it is tried again at `due_at`.
         FAILED = "failed"
-        # Never to be had: it expired in Kafka, or its log is gone.
+        # Not to be had any more: it expired in Kafka, or its log is gone.
         LOST = "lost"
 
     UNFINISHED = (State.PLANNED, State.FAILED)
+    # What a person may have tried again.
+    UNWRITTEN = (State.FAILED, State.LOST)
 
     topic = models.CharField(max_length=249)
     topic_id = models.CharField("log", max_length=22)
@@ -48,7 +50,21 @@ class Segment(models.Model):
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="segment_not_empty"),
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="segments_due")
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="segments_due"),
+            # What `ArchiveProgress` reads of all, of those not written, of those with holes.
+            models.Index(
+                fields=["topic", "topic_id", "partition", "start", "end"], name="segments_spans"
+            ),
+            models.Index(
+                fields=["topic", "topic_id", "partition"],
+                condition=~Q(state="written"),
+                name="segments_not_written",
+            ),
+            models.Index(
+                fields=["topic", "topic_id", "partition"],
+                condition=Q(rows__lt=F("end") - F("start")),
+                name="segments_with_holes",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -57,6 +73,19 @@ class Segment(models.Model):
     @property
     def events(self) -> int:
         return self.end - self.start
+
+
+class Planning(models.Model):
+    """When a topic's log was last asked for what is to be archived, and found to be too short.
+    One row a topic, whoever planned."""
+
+    topic = models.CharField(max_length=249, primary_key=True)
+    at = models.DateTimeField()
+    # Partition → offsets that segments have and the log has not: it was cut back.
+    cut_back = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.topic}, {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class Replay(models.Model):

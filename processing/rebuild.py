@@ -151,22 +151,23 @@ class Rebuild:
     # --- Swapping ---------------------------------------------------------------------
 
     def _swap_shard(self, topic: Topic, shard: int) -> tuple[list[Difference], int]:
-        old, new = self._site_keys(shard, ""), self._site_keys(shard, self._shadow.space)
-        for _ in self._count_log(topic, self._counting(topic)):
-            pass
+        space, old = self._shadow.space, self._wanted_keys(shard)
+        counted = self._shadow.touched = set(self._scan(f"{space}{keys.tag(shard)}:*"))
+        self._reach(topic, shard)
         with self._hold(shard) as token:
-            self._shadow.touched = set()
             self._reach(topic, shard)
-            new |= self._wanted(self._shadow.touched, shard, self._shadow.space)
+            new = self._wanted(counted, shard, space)
             differences = self._differences(shard, old | new)
-            pairs = [(self._shadow.space + name, name) for name in sorted(new)]
-            dropped = sorted(old - new)
-            if not self._run(shard, token, pairs, dropped):
+            pairs = [(space + name, name) for name in sorted(new)]
+            # With its numbers the shard's markers go too, at once: a rebuild that is started again
+            # after a kill would otherwise find all counted and nothing there.
+            rest = counted - {name for name, _ in pairs}
+            if not self._run(shard, token, pairs, [*(old - new), *rest]):
                 raise NotSwapped("The live numbers were not swapped: it took too long. Try again.")
-        return differences, len(pairs) + len(dropped)
+        return differences, len(old | new)
 
     def _reach(self, topic: Topic, shard: int) -> None:
-        """Count one shard exactly as far as the live numbers, which stand still."""
+        """Count one shard as far as the live numbers are."""
         new, live = self._counting(topic), self._live_counting(topic)
         for partition in range(topic.partitions):
             start, end = new.marker(shard, partition), live.marker(shard, partition)
@@ -203,9 +204,9 @@ class Rebuild:
         ]
         return bool(self._script(keys=names, args=[token, len(logs), len(pairs), len(dropped)]))
 
-    def _site_keys(self, shard: int, space: str) -> set[str]:
-        """The names, without the space, of all that is to be replaced."""
-        return self._wanted(self._scan(f"{space}{keys.tag(shard)}:*"), shard, space)
+    def _wanted_keys(self, shard: int) -> set[str]:
+        """The live keys that are to be replaced."""
+        return self._wanted(self._scan(f"{keys.tag(shard)}:*"), shard, "")
 
     def _scan(self, pattern: str) -> Iterator[str]:
         escaped = re.sub(r"([\[\]?\\])", r"\\\1", pattern)

@@ -23,7 +23,13 @@ from processing.recount import Number, Recount, SiteDay
 from processing.snapshot import Markers, Selection, Snapshot
 
 _TELL_EVERY = 1_000
-_PERIODS = {keys.MINUTE: "minute", keys.HOUR: "hour", keys.DAY: "day"}
+_PERIODS = {
+    keys.MINUTE: "minute",
+    keys.HOUR: "hour",
+    keys.DAY: "day",
+    keys.LEDGER: "ledger of the day",
+    keys.LIVE: "live minute",
+}
 
 
 class Difference(NamedTuple):
@@ -93,7 +99,8 @@ class Reconciliation:
         tell: Callable[[int, int], None] = lambda done, total: None,
     ) -> Findings:
         """Compare the numbers of `site` (None: of all) from the site's own day `first` to
-        `last`, and the whole ledger. `tell` hears how many events were recounted of how many.
+        `last`, and the whole ledger of the partitions. `tell` hears how many events were
+        recounted of how many.
         """
         selection = Selection(self.rules, self.retention, int(time.time()), site, first, last)
         logs = self._logs()
@@ -174,11 +181,13 @@ def _arrival(event: Event) -> int:
 
 def _numbers(snapshot: Snapshot, recount: Recount) -> Iterator[tuple[SiteDay, Number, int, int]]:
     """Each number that Redis or the recount has, as both have it."""
-    for day in sorted(snapshot.days.keys() | recount.views.keys() | recount.visitors.keys()):
+    counted = recount.views.keys() | recount.visitors.keys() | recount.arrivals.keys()
+    for day in sorted(snapshot.days.keys() | counted):
         asked = snapshot.days.get(day)
         redis = {} if asked is None else asked.numbers
         recounted: dict[Number, int] = {
             **recount.views.get(day, {}),
+            **recount.arrivals.get(day, {}),
             **{number: seen.count() for number, seen in recount.visitors.get(day, {}).items()},
         }
         for number in sorted(redis.keys() | recounted.keys()):
@@ -224,16 +233,26 @@ def _waiting(history: History, counted: Markers) -> int:
 
 
 def _place(day: SiteDay, number: Number, time_zone: str) -> str:
-    page = "all pages" if number.page == keys.TOTAL else number.page
+    when = f"{_PERIODS[number.period]} {_shown(number, time_zone)}"
+    if number.period == keys.LEDGER:
+        return f"{day.site}, {when}, {number.page}"
     what = "visitors" if number.visitors else "page views"
-    return f"{day.site}, {page}, {_PERIODS[number.period]} {_shown(number, time_zone)}, {what}"
+    return f"{day.site}, {_page(number)}, {when}, {what}"
+
+
+def _page(number: Number) -> str:
+    if number.page == keys.TOTAL:
+        return "all pages"
+    if number.period == keys.LIVE and number.page.startswith(keys.SECOND):
+        return f"all pages in second {number.page.removeprefix(keys.SECOND)}"
+    return number.page
 
 
 def _shown(number: Number, time_zone: str) -> str:
     """The bucket on the site's clock."""
-    if number.period == keys.DAY:
+    if number.period in (keys.DAY, keys.LEDGER):
         text = str(number.bucket)
         return f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    second = number.bucket * (60 if number.period == keys.MINUTE else 1)
+    second = number.bucket * (60 if number.period in (keys.MINUTE, keys.LIVE) else 1)
     moment = datetime.fromtimestamp(second, ZoneInfo(time_zone))
     return moment.isoformat(" ", timespec="minutes")

@@ -19,14 +19,15 @@ from processing.aggregation import BOT, COUNTED, DUPLICATE, INVALID, LATE, SiteR
 from processing.duplicates import DuplicateWindows
 from processing.history import Event
 from processing.hyperloglog import HyperLogLog
-from processing.keys import DAY, HOUR, MINUTE, TOTAL
+from processing.keys import DAY, HOUR, LEDGER, LIVE, MINUTE, SECOND, TOTAL
 
 _DAY_MS = 86_400_000
 
 
 class Number(NamedTuple):
-    """Page views or visitors of a page, or of all (`TOTAL`), in one minute, hour or day;
-    `bucket` is named as in Redis (SPEC.md §4)."""
+    """Page views or visitors of a page, or of all (`TOTAL`), in one minute, hour or day; or
+    what one field of a site's day in the ledger, or of a live minute, says. Buckets and
+    fields are named as in Redis (SPEC.md §4)."""
 
     period: str
     bucket: int
@@ -63,8 +64,9 @@ def local_hour(time_zone: str, quarter: int) -> tuple[int, int]:
 
 
 class Recount:
-    """`views`, `visitors` and `ledger` of the events that were given to `count`, in the order
-    in which they arrived, followed by one `finish`.
+    """`views` and `visitors` by when they happened, `arrivals` (the sites' ledgers and live
+    minutes) and `ledger` of the events that were given to `count`, in the order in which they
+    arrived, followed by one `finish`.
 
     `rules` answers a site with its rules; `shard_of` with its shard.
     """
@@ -79,6 +81,7 @@ class Recount:
         self.events = 0
         self.views: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
         self.visitors: defaultdict[SiteDay, dict[Number, HyperLogLog]] = defaultdict(dict)
+        self.arrivals: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
         # (shard, topic id, partition, category) → events
         self.ledger: Counter[tuple[int, str, int, str]] = Counter()
         self._scope = scope
@@ -118,10 +121,35 @@ class Recount:
         else:
             self._tally(shard, event, COUNTED)
             self._count_page_view(event, page_view, rules.time_zone)
+            if page_view.name == "pageview":
+                minute, second = divmod(page_view.received // 1_000, 60)
+                fields = (page_view.path, TOTAL, f"{SECOND}{second:02d}")
+                self._count_arrival(event, page_view, LIVE, minute, fields)
 
     def _tally(self, shard: int, event: Event, category: str, events: int = 1) -> None:
         if self._scope.in_ledger(shard, event):
             self.ledger[shard, event.topic_id, event.partition, category] += events
+        if event.page_view is not None:
+            day = self._day_of_arrival(event.page_view).day
+            self._count_arrival(event, event.page_view, LEDGER, day, (category,), events)
+
+    def _count_arrival(
+        self,
+        event: Event,
+        page_view: PageView,
+        period: str,
+        bucket: int,
+        fields: tuple[str, ...],
+        events: int = 1,
+    ) -> None:
+        day, whole = self._day_of_arrival(page_view), Number(period, bucket, TOTAL, visitors=False)
+        if self._scope.holds(day, whole, event):
+            for name in fields:
+                self.arrivals[day][whole._replace(page=name)] += events
+
+    def _day_of_arrival(self, page_view: PageView) -> SiteDay:
+        time_zone = self._rules(page_view.site).time_zone
+        return SiteDay(page_view.site, local_hour(time_zone, page_view.received // 900_000)[0])
 
     def _count_page_view(self, event: Event, page_view: PageView, time_zone: str) -> None:
         for day, period, bucket in buckets(page_view, time_zone):

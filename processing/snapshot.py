@@ -26,12 +26,15 @@ Markers = dict[tuple[str, int], int]
 Runs = list[tuple[int, int]]
 
 _NAME = re.compile(
-    r"\{s\d+\}:(?P<site>.+?):(?P<period>[mhd]):(?P<bucket>\d{1,12})"
-    r"(?P<visitors>:v(:(?P<page>.+))?)?",
+    r"\{s\d+\}:(?P<site>.+?):"
+    r"((?P<period>[mhd]):(?P<bucket>\d{1,12})(?P<visitors>:v(:(?P<page>.+))?)?"
+    r"|(?P<arrival>ledger|live):(?P<of_arrival>\d{1,12}))",
     re.DOTALL,
 )
 # Numbers that Redis drops within this time are left out: clocks differ.
 _ABOUT_TO_GO_S = 300
+# After the end of a live minute (SPEC.md §4).
+_LIVE_KEPT_S = 7_200
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,16 @@ class Selection:
 
     def day_of(self, site: str, number: Number) -> SiteDay:
         """The day that a number belongs to."""
-        if number.period == keys.DAY:
+        if number.period in (keys.DAY, keys.LEDGER):
             return SiteDay(site, number.bucket)
-        second = number.bucket * (60 if number.period == keys.MINUTE else 1)
+        second = number.bucket * (60 if number.period in (keys.MINUTE, keys.LIVE) else 1)
         return SiteDay(site, local_hour(self.rules(site).time_zone, second // 900)[0])
 
     def _is_kept(self, day: SiteDay, number: Number) -> bool:
         if number.period == keys.MINUTE:
             end = (number.bucket + 1) * 60 + self.retention.minute
+        elif number.period == keys.LIVE:
+            end = (number.bucket + 1) * 60 + _LIVE_KEPT_S
         elif number.period == keys.HOUR:
             end = number.bucket + 3_600 + self.retention.hour
         else:
@@ -155,14 +160,14 @@ class Snapshot:
 
     def _listed_names(self) -> dict[SiteDay, dict[Number, str]]:
         listed: defaultdict[SiteDay, dict[Number, str]] = defaultdict(dict)
-        for raw in self._client.scan_iter(match="{s*}:*:[mhd]:*", count=5_000):
+        for raw in self._client.scan_iter(match="{s*}:*:*", count=5_000):
             name = raw.decode()
             parts = _NAME.fullmatch(name)
             if parts is None:
                 continue
             number = Number(
-                parts["period"],
-                int(parts["bucket"]),
+                parts["period"] or parts["arrival"],
+                int(parts["bucket"] or parts["of_arrival"]),
                 parts["page"] or keys.TOTAL,
                 parts["visitors"] is not None,
             )

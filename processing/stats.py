@@ -152,7 +152,7 @@ class Stats:
         """How much of an emptied store is counted again, 0 to 1; None: nothing is missing."""
         goals = {name.decode(): int(goal) for name, goal in self._rebuilding().items()}
         total = goals.pop("total", 0)
-        if not goals:
+        if not goals or total <= 0:
             return None
         pipeline = self.client.pipeline(transaction=False)
         for name in goals:
@@ -198,6 +198,11 @@ class Stats:
             "totals": _sum(partitions),
             "earlier_logs": _sum(earlier),
         }
+
+    def first_counted(self) -> datetime | None:
+        """When the first log of the topic was seen; None: none ever was."""
+        found = self.client.zrange(keys.logs(self.topic), 0, 0, withscores=True)
+        return datetime.fromtimestamp(found[0][1] / 1000, UTC) if found else None
 
     def site_ledger(self, site: Site, first: date, last: date) -> list[dict[str, Any]]:
         """The site's balance of each day from `first` to `last`, by the day of arrival:

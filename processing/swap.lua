@@ -1,7 +1,7 @@
 -- Put the numbers that were counted beside the live ones in their place, or change nothing.
 --
 -- KEYS: hold, then as many pairs as there are logs (live marker, new marker), then pairs
--- (new key, live key), then live keys to drop, then hashes whose `revision` grows.
+-- (new key, live key), then keys to drop, then hashes whose `revision` grows.
 -- ARGV: the hold's token, number of logs, of pairs, of keys to drop.
 -- Returns 1, or 0 when the hold is over or the new numbers do not reach as far as the live ones.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
 
-_SUPERUSER = "tracker"
+SUPERUSER = "tracker"
 # Nothing here outlives the command, so nothing has to survive a power cut.
-_OPTIONS = ("listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 class PostgreSQLError(RuntimeError):
@@ -39,31 +39,36 @@ def cluster(programs: Path) -> Iterator[str]:
     this user can reach, in a folder that is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="tracker-postgresql-") as name:
         directory = Path(name)
-        if owner := _owner():
-            shutil.chown(directory, owner, owner)
+        if user := owner():
+            shutil.chown(directory, user, user)
         data, log = directory / "data", directory / "log"
-        options = " ".join(f"-c {option}" for option in _OPTIONS)
-        _run(programs / "initdb", "-D", data, "-U", _SUPERUSER, "-A", "trust", "-N", "-E", "UTF8")
+        options = " ".join(f"-c {option}" for option in (*OPTIONS, "listen_addresses="))
+        initialise(programs, data)
         started = ("-D", data, "-l", log, "-w", "-o", f"-k {directory} {options}")
         _run(programs / "pg_ctl", *started, "start")
         try:
-            yield f"postgres://{_SUPERUSER}@{quote(name, safe='')}/postgres"
+            yield f"postgres://{SUPERUSER}@{quote(name, safe='')}/postgres"
         finally:
             _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
 
 
-def _owner() -> str | None:
+def initialise(programs: Path, data: Path) -> None:
+    """Make a cluster in the folder `data`, whose parent is `owner`'s."""
+    _run(programs / "initdb", "-D", data, "-U", SUPERUSER, "-A", "trust", "-N", "-E", "UTF8")
+
+
+def owner() -> str | None:
     """PostgreSQL refuses to run as root: Debian's package brings a user for it."""
     return "postgres" if os.geteuid() == 0 else None
 
 
 def _run(*command: str | Path) -> None:
-    owner = _owner()
+    user = owner()
     done = subprocess.run(
         command,
-        user=owner,
-        group=owner,
-        extra_groups=None if owner is None else [],
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

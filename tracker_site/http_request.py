@@ -22,6 +22,7 @@ class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         super().__init__(*args, **kwargs)
         self._read = 0
         self._refused = False
+        self._content_type: list[bytes] | None = None
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(0 if self._is_too_large(length or 0) else length)
@@ -31,10 +32,18 @@ class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         if not self._is_too_large(self._read):
             super().handleContentChunk(data)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Twisted would read forms itself, and answer 400 to what is none; Django does it."""
+        self._content_type = self.requestHeaders.getRawHeaders(b"content-type")
+        self.requestHeaders.removeHeader(b"content-type")
+        super().requestReceived(command, path, version)
+
     def process(self) -> Any:
         """The body is complete."""
         if self._refused:
             return self.channel.loseConnection()
+        if self._content_type is not None:
+            self.requestHeaders.setRawHeaders(b"content-type", self._content_type)
         if self.requestHeaders.hasHeader(b"transfer-encoding"):
             # Django REST framework takes a body without a length for none at all.
             self.requestHeaders.removeHeader(b"transfer-encoding")

@@ -55,8 +55,10 @@ TRUSTED_PROXIES = env.words("TRUSTED_PROXIES", "")
 DEFAULT_SITE = env.text("DEFAULT_SITE", "localhost")
 MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 2_097_152, least=1_024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
-# Requests a second and address; 0 switches the limit off.
+# Requests a second and address, events a second and site, in each process; 0 switches a
+# limit off.
 RATE_LIMIT_ADDRESS = env.number("RATE_LIMIT_ADDRESS", 100)
+RATE_LIMIT_SITE = env.number("RATE_LIMIT_SITE", 0)
 
 # --- Kafka -----------------------------------------------------------------------------
 KAFKA_BOOTSTRAP_SERVERS = env.text("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
@@ -194,7 +196,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ingest.refusals.handle_exception",
+    "EXCEPTION_HANDLER": "ingest.exception_handler.handle_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -215,6 +217,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "tracker_site.beat:SteadyScheduler"
 CELERY_BEAT_SCHEDULE = {
     "archive": {
         "task": "processing.tasks.archive",

@@ -9,6 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.chaos.database import PostgreSQL
+from tests.chaos.schedule import DATABASES, POSTGRESQL, SQLITE
+from tests.s3 import CREDENTIALS
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
@@ -19,7 +23,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     directory = BASE_DIR / ".data" / "chaos"
     work = directory / f"session-{os.getpid()}"
-    _configure(work)
+    database = PostgreSQL() if options.database == POSTGRESQL else None
+    _configure(work, database)
     import django
 
     django.setup()
@@ -28,12 +33,12 @@ def main() -> int:
     from tests.chaos.session import Session
 
     logging.getLogger("chaos").setLevel("DEBUG" if options.verbose else "WARNING")
-    report = Report(options.seed)
+    report = Report(options.seed, options.database)
     deadline = time.monotonic() + options.minutes * 60
     if options.mutants is not None:
-        with Session(directory, work, patience=15.0).running() as session:
+        with Session(directory, work, database, patience=15.0).running() as session:
             return 0 if hunt(session, options.seed, options.mutants) else 1
-    with Session(directory, work, options.keep_logs).running() as session:
+    with Session(directory, work, database, options.keep_logs).running() as session:
         report.begin(session)
         for seed in range(options.seed, options.seed + (options.runs or 1_000_000)):
             if options.runs is None and time.monotonic() > deadline:
@@ -47,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000),
                         help="of the first run; the runs after it count on")  # fmt: skip
+    parser.add_argument("--database", choices=DATABASES, default=SQLITE)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--verbose", action="store_true", help="tell each step and fault")
     parser.add_argument("--keep-logs", action="store_true", help="of runs that went well, too")
@@ -56,15 +62,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _configure(work: Path) -> None:
+def _configure(work: Path, database: PostgreSQL | None) -> None:
     """Settings that the harness and everything that it starts have in common."""
     work.mkdir(parents=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "tracker_site.settings",
         "DATA_DIR": str(work),
-        "DATABASE_URL": f"sqlite:///{work / 'db.sqlite3'}",
+        "DATABASE_URL": (
+            database.url(database.port) if database else f"sqlite:///{work / 'db.sqlite3'}"
+        ),
         "LOG_FORMAT": "text",
         "SECRET_KEY": secrets.token_urlsafe(48),
+        **CREDENTIALS,
     }
 
 

@@ -41,6 +41,7 @@ def deviations(evidence: Evidence) -> list[str]:
         _log_holds_only_what_was_sent,
         _dead_letters_are_kept,
         _ledger_adds_up,
+        _sites_ledgers_add_up,
         _views_are_equal,
         _visitors_are_close,
         _arrivals_are_equal,
@@ -117,6 +118,22 @@ def _ledger_adds_up(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"LEDGER: {category}: {totals[category]}, not {evidence.recount.ledger[category]}"
             )
+
+
+def _sites_ledgers_add_up(evidence: Evidence) -> Iterator[str]:
+    found = {
+        (site, rest.removeprefix("ledger:"), category): events
+        for site in SITES
+        for rest, key in _keys(evidence, site, "hash")
+        if rest.startswith("ledger:")
+        for category, events in _numbers(evidence.store, key).items()
+    }
+    for key in found.keys() | evidence.recount.site_days.keys():
+        least, most = evidence.recount.site_days.get(key, (0, 0))
+        if not least <= found.get(key, 0) <= most:
+            yield f"SITE LEDGER: {key}: {found.get(key, 0)}, not {least} to {most}"
+    if sum(found.values()) != len(evidence.recount.events):
+        yield f"SITE LEDGER: {sum(found.values())} events, not {len(evidence.recount.events)}"
 
 
 def _views_are_equal(evidence: Evidence) -> Iterator[str]:

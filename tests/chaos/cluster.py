@@ -13,6 +13,7 @@ import redis
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.chaos.database import PostgreSQL
 from tests.chaos.proxy import Mode, Network, Proxy
 from tests.s3 import S3Server
 from tracker_site.embedded.servers import (
@@ -262,28 +263,46 @@ class RedisPair:
 
 
 class Servers:
-    """All of them, with their proxies by name."""
+    """All of them, with their proxies by name. `database` is None where it is a file."""
 
-    def __init__(self, directory: Path, cache: Path, network: Network) -> None:
+    def __init__(
+        self, directory: Path, cache: Path, network: Network, database: PostgreSQL | None
+    ) -> None:
         self.kafka = Kafka(directory, cache, network)
         self.redis = RedisPair(directory, network, ("redis-count", "redis-web", "redis-tasks"))
         self.s3 = S3Server(directory / "s3")
         self.s3_proxy = Proxy(network, "s3", self.s3.port)
+        self.database = database
+        # One fault at a time may stop and start it.
+        self.database_lock = threading.Lock()
+        self.database_proxy = Proxy(network, "database", database.port) if database else None
 
     @property
     def proxies(self) -> dict[str, Proxy]:
         proxies = [*self.kafka.proxies, *self.redis.proxies.values(), self.s3_proxy]
-        return {proxy.name: proxy for proxy in proxies}
+        return {proxy.name: proxy for proxy in (*proxies, self.database_proxy) if proxy}
 
     @property
     def all(self) -> list[Server]:
-        return [*self.kafka.brokers, *self.redis.nodes, self.s3]
+        servers = (*self.kafka.brokers, *self.redis.nodes, self.s3, self.database)
+        return [server for server in servers if server is not None]
+
+    @property
+    def database_url(self) -> dict[str, str]:
+        """Where the product finds the database, if it is a server."""
+        if self.database is None or self.database_proxy is None:
+            return {}
+        return {"DATABASE_URL": self.database.url(self.database_proxy.port)}
 
     def start(self) -> None:
         self.s3.spawn()
+        if self.database is not None:
+            self.database.spawn()
         self.redis.start()
         self.kafka.start()
         self.s3.wait_ready()
+        if self.database is not None:
+            self.database.wait_ready()
 
     def stop(self) -> None:
         for server in self.all:

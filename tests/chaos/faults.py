@@ -42,7 +42,9 @@ class Faults:
             "kill point": self._kill_at_point,
             "redis rewind": self._rewind,
             "redis failover": self._fail_over,
+            "redis emptied": self._empty,
             "storm": self._storm,
+            "clock": self._put_clock_wrong,
             "s3 500": lambda fault: self._break(servers.s3_proxy, Mode.ERROR_500, fault),
             "s3 deaf": lambda fault: self._break(servers.s3_proxy, Mode.DEAF, fault),
             "disk full": self._fill_disk,
@@ -90,6 +92,10 @@ class Faults:
             part = self._product.parts[fault.target]
             with part.lock:
                 part.kill()
+        elif fault.target == "database":
+            assert self._servers.database is not None
+            with self._servers.database_lock:
+                self._restart(self._servers.database, fault.seconds)
         else:
             with self._broker_lock(fault.target):
                 self._restart(self._broker(fault.target), fault.seconds)
@@ -106,6 +112,8 @@ class Faults:
                 self._pause(self._servers.redis.primary, fault.seconds)
         elif fault.target in self._product.parts:
             self._pause(self._product.parts[fault.target].server, fault.seconds)
+        elif fault.target == "database":
+            self._pause_database(fault.seconds)
         else:
             with self._broker_lock(fault.target):
                 self._pause(self._broker(fault.target), fault.seconds)
@@ -117,9 +125,21 @@ class Faults:
         self._healing.wait(seconds)
         process.send_signal(signal.SIGCONT)
 
+    def _pause_database(self, seconds: float) -> None:
+        database = self._servers.database
+        assert database is not None
+        with self._servers.database_lock:
+            database.send(signal.SIGSTOP)
+            self._healing.wait(seconds)
+            database.send(signal.SIGCONT)
+
     def _kill_at_point(self, fault: Fault) -> None:
         """Where the point is not reached in time, nothing happens, and that is said."""
         part = self._product.parts[fault.target]
+        with part.arming:
+            self._await_death(part, fault)
+
+    def _await_death(self, part: Part, fault: Fault) -> None:
         point, calls = fault.detail.split()
         deaths = part.deaths
         part.arm(point, int(calls))
@@ -129,6 +149,15 @@ class Faults:
         part.disarm()
         if part.deaths == deaths:
             self.skipped.append(f"{fault.target} did not come to {fault.detail}")
+
+    def _put_clock_wrong(self, fault: Fault) -> None:
+        clock = self._product.parts[fault.target].clock
+        if clock is None:
+            self.skipped.append("clock: it takes a C compiler (Debian: gcc and libc6-dev)")
+            return
+        clock.jump(float(fault.detail.split()[0]))
+        self._healing.wait(fault.seconds)
+        clock.jump(0)
 
     def _storm(self, fault: Fault) -> None:
         """The consumer comes and goes, now in order, now not."""
@@ -176,6 +205,14 @@ class Faults:
         with self._servers.redis.lock, self._watcher.rollback():
             lost = self._servers.redis.rewind(float(fault.detail))
         logger.debug("Redis lost its last %d bytes", lost)
+
+    def _empty(self, fault: Fault) -> None:
+        with (
+            self._servers.redis.lock,
+            self._watcher.rollback(),
+            self._servers.redis.primary.client() as client,
+        ):
+            client.flushall()
 
     def _fail_over(self, fault: Fault) -> None:
         with self._servers.redis.lock:

@@ -16,12 +16,12 @@ from typing import Any
 from tests.chaos.patching import when_imported
 
 BEFORE, AFTER = "before", "after"
-# Role → (module, function) between whose writes a process may die.
+# Role → (module, function) between whose writes a process may die. "rebuild" is a command.
 STEPS: dict[str, list[tuple[str, str]]] = {
     "web": [
-        ("ingest.producer", "PageViewProducer._produce"),
-        ("ingest.producer", "_Waiting.report"),
-        ("ingest.producer", "PageViewProducer.send"),
+        ("ingest.producer", "PageViewProducer._hand_over"),
+        ("ingest.producer", "Delivery.report"),
+        ("ingest.producer", "PageViewProducer.produce"),
     ],
     "consumer": [
         ("processing.dead_letters", "DeadLetters.keep"),
@@ -38,7 +38,15 @@ STEPS: dict[str, list[tuple[str, str]]] = {
         ("processing.archive", "Archive._finish"),
         ("processing.object_store", "ObjectStore.put"),
     ],
+    "rebuild": [
+        ("processing.counters", "Counters.apply"),
+        ("processing.rebuild", "Rebuild.swap"),
+        ("processing.rebuild", "Rebuild._run"),
+    ],
 }
+# Functions that a process comes to only every few seconds, or once.
+SELDOM = ("processing.consumer:PageViewConsumer._commit", "processing.archive:plan",
+          "processing.archive:Archive.claim_due", "processing.rebuild:")  # fmt: skip
 
 
 def points(role: str) -> list[str]:

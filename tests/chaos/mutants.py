@@ -1,21 +1,32 @@
 """Bugs to be caught, planted in the processes under test and nowhere else."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.patching import when_imported
+from tests.chaos.schedule import Fault
+
+# Lines of apply.lua.
+_WRITE_MARKER = "redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug: what it is, how `module` is changed, and which fault it wants to show itself."""
+    """A bug: what it is and how `module` is changed.
+
+    It is hunted with drawn schedules that hold the faults it `wants`; one that needs several
+    things at the same moment has `faults` of its own, or a topic that is made again.
+    """
 
     says: str
     module: str
     plant: Callable[[Any], None]
     wants: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    remade: bool = False
 
 
 def install(name: str) -> None:
@@ -25,26 +36,26 @@ def install(name: str) -> None:
         when_imported(mutant.module, mutant.plant)
 
 
-def _script_without(counters: Any, line: str) -> None:
-    """apply.lua without one of its lines."""
+def _change_script(counters: Any, line: str, instead: str = "") -> None:
+    """apply.lua with one of its lines gone, or others in its place."""
     make = counters.Counters.__init__
 
-    def init(self: Any, client: Any, shards: int) -> None:
-        make(self, client, shards)
+    def init(self: Any, client: Any, *arguments: Any) -> None:
+        make(self, client, *arguments)
         text = self._script.script
         text = text.decode() if isinstance(text, bytes) else text
         assert line in text, line
-        self._script = client.register_script(text.replace(line, ""))
+        self._script = client.register_script(text.replace(line, instead))
 
     counters.Counters.__init__ = init
 
 
 def _no_compare_and_set(counters: Any) -> None:
-    _script_without(counters, "if found ~= b.expected then return {'moved', found} end")
+    _change_script(counters, "if found ~= b.expected then return {'moved', found} end")
 
 
 def _no_second_look_at_ids(counters: Any) -> None:
-    _script_without(counters, "if there then return {'known', key} end")
+    _change_script(counters, "if there then return {'known', key} end")
 
 
 def _expected_is_what_is_there(counters: Any) -> None:
@@ -60,7 +71,7 @@ def _expected_is_what_is_there(counters: Any) -> None:
 
 
 def _marker_after_the_script(counters: Any) -> None:
-    _script_without(counters, "redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))")
+    _change_script(counters, _WRITE_MARKER)
     apply = counters.Counters.apply
 
     def two_steps(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
@@ -88,6 +99,14 @@ def _ids_before_the_script(counters: Any) -> None:
     counters.Counters.apply = two_steps
 
 
+def _marker_by_topic_name(counters: Any) -> None:
+    """The harness finds a marker by the log's id, so there it is written too, but not read."""
+    topic = os.environ["KAFKA_TOPIC"]
+    copy = _WRITE_MARKER.replace("KEYS[1]", "(string.gsub(KEYS[2], ':ledger:', ':marker:'))")
+    _change_script(counters, _WRITE_MARKER, f"{_WRITE_MARKER}\n{copy}")
+    counters.keys.marker = lambda shard, _: f"{counters.keys.tag(shard)}:marker:{topic}"
+
+
 def _no_seek_after_moved(counting: Any) -> None:
     counting.MOVED = "never"
 
@@ -100,6 +119,40 @@ def _invalid_not_counted(counting: Any) -> None:
     counting._tally_unread = lambda *_: None
 
 
+def _commit_before_apply(consumer: Any) -> None:
+    """Kafka's committed offset is where the consumer begins, and runs ahead of the counts."""
+    reader = consumer.PageViewConsumer
+    synchronise, handle = reader._synchronise, reader._handle
+
+    def begin_at_the_commit(self: Any) -> None:
+        synchronise(self)
+        if self._stale:
+            return
+        topic = self._log.topic
+        places = [consumer.TopicPartition(topic, partition) for partition in self._assigned]
+        try:
+            places = self._kafka.committed(places, timeout=5)
+        except consumer.KafkaException as error:
+            self._stale = True
+            raise consumer.LogUnavailable(str(error)) from error
+        for place in places:
+            place.offset = place.offset if place.offset >= 0 else self._position(place.partition)
+        self._kafka.assign(places)
+
+    def commit_first(self: Any, messages: Any) -> None:
+        if messages and not self._stale:
+            ends = {message.partition(): message.offset() + 1 for message in messages}
+            places = [consumer.TopicPartition(self._log.topic, p, o) for p, o in ends.items()]
+            try:
+                self._kafka.commit(offsets=places, asynchronous=False)
+            except consumer.KafkaException as error:
+                raise consumer.LogUnavailable(str(error)) from error
+        handle(self, messages)
+
+    reader._synchronise, reader._handle = begin_at_the_commit, commit_first
+    reader._commit = lambda self: None
+
+
 def _dead_letters_dropped(dead_letters: Any) -> None:
     dead_letters.DeadLetters.keep = lambda self, letters: None
 
@@ -108,30 +161,60 @@ def _no_duplicates(aggregation: Any) -> None:
     aggregation.Aggregator._remember = lambda *_: True
 
 
-def _ack_before_the_report(producer: Any) -> None:
-    def send(self: Any, messages: Any) -> Any:
-        self._produce(messages)
-        return [producer.Receipt(0, 0)] * len(messages)
+def _duplicates_not_in_the_sites_ledger(aggregation: Any) -> None:
+    tally = aggregation.Aggregator._tally_site
 
-    producer.PageViewProducer.send = send
+    def forgetful(self: Any, deltas: Any, page_view: Any, category: str, now_s: int) -> None:
+        if category != aggregation.DUPLICATE:
+            tally(self, deltas, page_view, category, now_s)
+
+    aggregation.Aggregator._tally_site = forgetful
+
+
+def _ack_before_the_report(producer: Any) -> None:
+    produce = producer.PageViewProducer.produce
+
+    def hasty(self: Any, messages: Any, done: Any) -> Any:
+        produce(self, messages, lambda _: None)
+        delivery = producer.Delivery(len(messages), done)
+        delivery.receipts = [producer.Receipt(0, 0)] * len(messages)
+        done(delivery)
+        return delivery
+
+    producer.PageViewProducer.produce = hasty
 
 
 def _first_report_is_enough(producer: Any) -> None:
     """A request is answered as if all its messages were safe."""
 
-    def send(self: Any, messages: Any) -> Any:
-        waiting = self._produce(messages)
-        waiting.wait(self._settings.timeout_ms / 1000 + 2)
-        known = [receipt for receipt in waiting.receipts if receipt]
-        return [receipt or (known or [producer.Receipt(0, 0)])[0] for receipt in waiting.receipts]
+    def unavailable(self: Any) -> None:
+        known = [receipt for receipt in self.receipts if receipt] or [producer.Receipt(0, 0)]
+        self.receipts = [receipt or known[0] for receipt in self.receipts]
 
-    producer.PageViewProducer.send = send
+    producer.Delivery.unavailable = unavailable
 
 
 def _key_by_time(plan: Any) -> None:
     plan._object_key = lambda segment: (
         f"pageviews/log={segment.topic_id}/p={segment.partition:02d}/{int(time.time())}.parquet"
     )
+
+
+def _row_after_the_object(archive: Any) -> None:
+    plan = archive.Archive.plan
+
+    def write_first(self: Any) -> Any:
+        with archive.transaction.atomic():
+            segments = plan(self)
+            archive.transaction.set_rollback(True)
+        for segment in segments:
+            segment.pk = None
+            self._write(segment)
+            segment.state, segment.rows, segment.due_at = "written", segment.events, None
+            segment.save(force_insert=True)
+        return segments
+
+    archive.Archive.plan = write_first
 
 
 def _failed_upload_is_done(object_store: Any) -> None:
@@ -147,6 +230,8 @@ def _failed_upload_is_done(object_store: Any) -> None:
 
 
 _COUNTERS, _COUNTING = "processing.counters", "processing.counting"
+_UNAPPLIED = "processing.counters:Counters.apply:before 5"
+_STORED = "processing.object_store:ObjectStore.put:after 2"
 MUTANTS = {
     "no-compare-and-set": Mutant(
         "apply.lua writes whatever the marker is", _COUNTERS, _no_compare_and_set,
@@ -162,9 +247,19 @@ MUTANTS = {
         ("kill consumer",)),
     "no-second-look": Mutant(
         "apply.lua does not look for ids again", _COUNTERS, _no_second_look_at_ids),
+    "marker-by-name": Mutant(
+        "a marker is named by the topic's name, not its id", _COUNTERS, _marker_by_topic_name,
+        remade=True),
+    "commit-before-apply": Mutant(
+        "the offset is committed before the apply, and begun at", "processing.consumer",
+        _commit_before_apply,
+        faults=(Fault(2.0, "kill point", "consumer-1", 4.0, _UNAPPLIED),
+                Fault(2.0, "kill point", "consumer-2", 4.0, _UNAPPLIED))),
+    # Redis is turned back while both consumers sleep, so that no call fails before the apply.
     "no-seek": Mutant(
         "a rejected apply goes on at the marker found", _COUNTING, _no_seek_after_moved,
-        ("redis failover",)),
+        faults=(Fault(3.0, "stop", "consumer-1", 2.0), Fault(3.0, "stop", "consumer-2", 2.0),
+                Fault(3.2, "redis rewind", "redis", 0.5, "1.00"))),
     "idle-unwatched": Mutant(
         "markers are not looked at while nothing arrives", _COUNTING, _idle_markers_unwatched,
         ("silent redis failover",)),
@@ -174,14 +269,23 @@ MUTANTS = {
         "dead letters are not kept", "processing.dead_letters", _dead_letters_dropped),
     "no-duplicates": Mutant(
         "every id is new", "processing.aggregation", _no_duplicates),
+    "site-ledger-short": Mutant(
+        "duplicates are not in their site's ledger", "processing.aggregation",
+        _duplicates_not_in_the_sites_ledger),
     "early-ack": Mutant(
         "202 before the delivery report", "ingest.producer", _ack_before_the_report),
     "one-ack-for-all": Mutant(
         "202 for a message whose delivery failed", "ingest.producer", _first_report_is_enough,
-        ("stop kafka", "stop kafka")),
+        faults=(Fault(2.0, "stop", "kafka-1", 5.0), Fault(2.0, "stop", "kafka-2", 5.0))),
     "archive-key-by-time": Mutant(
         "an object is named by the time of its plan", "processing.archive_plan", _key_by_time),
     "upload-unverified": Mutant(
         "a failed upload is taken for done", "processing.object_store", _failed_upload_is_done,
-        ("disk full",)),
+        faults=(Fault(3.0, "disk full", "archive", 5.0),)),
+    "plan-after-write": Mutant(
+        "the plan's row is made after the object", "processing.archive", _row_after_the_object,
+        faults=(Fault(1.5, "kill point", "worker-1", 4.0, _STORED),
+                Fault(1.5, "kill point", "worker-2", 4.0, _STORED),
+                Fault(6.0, "kill point", "worker-1", 4.0, _STORED),
+                Fault(6.0, "kill point", "worker-2", 4.0, _STORED))),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from tests.chaos.clock import Clock
 from tests.chaos.proxy import Network, Proxy
 from tracker_site.embedded.child import BASE_DIR, Child, celery, manage
 from tracker_site.embedded.servers import Server, free_port
@@ -18,17 +19,23 @@ _REVIVE_AFTER_S = 0.4
 
 
 class Part:
-    """One process that faults may hit. `armed` is the file that names its kill point."""
+    """One process that faults may hit. `armed` is the file that names its kill point; `clock`
+    is there if it can be put wrong."""
 
-    def __init__(self, server: Server, role: str, armed: Path | None = None) -> None:
+    def __init__(
+        self, server: Server, role: str, armed: Path | None = None, clock: Clock | None = None
+    ) -> None:
         self.server = server
         self.role = role
         self.armed = armed
+        self.clock = clock
         # Whoever holds it down starts it again himself.
         self.held = False
         self.deaths = 0
         # One fault at a time may stop and start it.
         self.lock = threading.Lock()
+        # One kill point at a time may be armed.
+        self.arming = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -66,6 +73,8 @@ class Part:
 
     def heal(self) -> None:
         self.disarm()
+        if self.clock is not None:
+            self.clock.jump(0)
         self.send(signal.SIGCONT)
         self.held = False
 
@@ -75,12 +84,13 @@ class Product:
 
     def __init__(
         self, environment: Mapping[str, str], per_role: Mapping[str, Mapping[str, str]],
-        logs: Path, network: Network,
+        logs: Path, network: Network, clocks: Mapping[str, Clock],
     ) -> None:  # fmt: skip
         logs.mkdir(parents=True, exist_ok=True)
         self._environment = environment
         self._per_role = per_role
         self._logs = logs
+        self._clocks = clocks
         self.web_ports = {name: free_port() for name in ("web-1", "web-2")}
         self.proxies = {name: Proxy(network, name, port) for name, port in self.web_ports.items()}
         self.parts = {part.name: part for part in self._parts()}
@@ -131,9 +141,10 @@ class Product:
                         "--without-gossip")  # fmt: skip
         schedule = f"--schedule={self._logs / 'beat-schedule'}"
         beat = celery("beat", "--loglevel=WARNING", schedule, "--pidfile=")
+        # One of each door.
         commands = [
-            (name, "web", manage("serve", "--port", str(port)))
-            for name, port in self.web_ports.items()
+            ("web-1", "web", manage("serve", "--port", str(self.web_ports["web-1"]))),
+            ("web-2", "web", ["-m", "tests.chaos.gateway", str(self.web_ports["web-2"])]),
         ]
         commands += [(f"consumer-{n}", "consumer", manage("consume")) for n in (1, 2)]
         commands += [(f"worker-{n}", "worker", worker) for n in (1, 2)]
@@ -142,13 +153,15 @@ class Product:
 
     def _part(self, name: str, role: str, arguments: list[str]) -> Part:
         armed = self._logs / f"{name}.armed"
+        clock = self._clocks.get(name)
         environment = {
             **self._environment,
             **self._per_role.get(role, {}),
+            **(clock.environment if clock else {}),
             "CHAOS_ARMED": str(armed),
             "CHAOS_ROLE": role,
             "PYTHONPATH": os.pathsep.join((str(HOOK), str(BASE_DIR))),
             # Time that is asked for is not the point here.
             "PYTHONUNBUFFERED": "1",
         }
-        return Part(Child(name, arguments, environment, self._logs), role, armed)
+        return Part(Child(name, arguments, environment, self._logs), role, armed, clock)

@@ -52,6 +52,10 @@ class Recount:
     arrivals: dict[tuple[str, int], list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0, 0])
     )
+    # Site, its day of arrival and category → the least and the most events.
+    site_days: dict[tuple[str, str, str], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0, 0])
+    )
     invalid: dict[Place, bytes] = field(default_factory=dict)
     events: dict[Place, dict[str, Any]] = field(default_factory=dict)
 
@@ -86,20 +90,45 @@ def _same_events(events: dict[Place, dict[str, Any]]) -> list[list[dict[str, Any
 
 
 def _count(found: Recount, copies: list[dict[str, Any]], now_s: int) -> None:
-    found.ledger["duplicate"] += len(copies) - 1
     event = copies[0]
-    if event.get("bot"):
-        found.ledger["bot"] += 1
-        found.by_partition[event["place"][0], "bot"] += 1
-        return
     time_zone, kept_days = SITES[event["site"]]
-    if kept_days is not None and event["received"] - event["ts"] > kept_days * 86_400_000:
-        found.ledger["late"] += 1
+    category = _category(event, kept_days)
+    found.ledger["duplicate"] += len(copies) - 1
+    found.ledger[category] += 1
+    _count_site_days(found, copies, category, time_zone)
+    if category == "bot":
+        found.by_partition[event["place"][0], "bot"] += 1
+    if category != "counted":
         return
-    found.ledger["counted"] += 1
     for bucket in _buckets(event["ts"], time_zone, now_s):
         _count_bucket(found, (event["site"], bucket), copies)
     _count_arrival(found, copies)
+
+
+def _category(event: dict[str, Any], kept_days: int | None) -> str:
+    if event.get("bot"):
+        return "bot"
+    if kept_days is not None and event["received"] - event["ts"] > kept_days * 86_400_000:
+        return "late"
+    return "counted"
+
+
+def _count_site_days(
+    found: Recount, copies: list[dict[str, Any]], category: str, time_zone: str
+) -> None:
+    """Which of the copies was counted is known where all arrived on one day."""
+    days = Counter(_day(copy["received"], time_zone) for copy in copies)
+    for day, events in days.items():
+        first = found.site_days[copies[0]["site"], day, category]
+        first[0] += len(days) == 1
+        first[1] += 1
+        others = found.site_days[copies[0]["site"], day, "duplicate"]
+        others[0] += events - 1
+        others[1] += events - (len(days) == 1)
+
+
+def _day(ms: int, time_zone: str) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, ZoneInfo(time_zone)):%Y%m%d}"
 
 
 def _buckets(ts: int, time_zone: str, now_s: int) -> list[str]:

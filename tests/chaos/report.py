@@ -12,8 +12,9 @@ from tests.chaos.session import Result, Session
 class Report:
     """Adds up results and prints them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, database: str) -> None:
         self._seed = seed
+        self._database = database
         self._results: list[Result] = []
         self._begun = time.monotonic()
 
@@ -22,7 +23,8 @@ class Report:
         return any(result.deviations for result in self._results)
 
     def begin(self, session: Session) -> None:
-        say(f"Chaos with seed {self._seed}: 3 brokers, 2 Redis, S3 and a folder are up after "
+        say(f"Chaos with seed {self._seed}: 3 brokers, 2 Redis, S3, a folder "
+            f"and {self._database} are up after "
             f"{time.monotonic() - self._begun:.0f} s.")  # fmt: skip
 
     def add(self, result: Result) -> None:
@@ -60,7 +62,7 @@ class Report:
             say(f"{'not done':<24} {reason}" + (f" (x {n})" if n > 1 else ""))
         for result in results:
             if result.deviations:
-                say(f"again with: make chaos SEED={result.seed} RUNS=1   "
+                say(f"again with: make chaos SEED={result.seed} RUNS=1 DATABASE={self._database}   "
                     f"(logs: .data/chaos/{result.seed}/)")  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """One cluster that stays up, and the runs on it: each with a new topic, group and store."""
 
+import json
 import logging
 import os
 import shutil
@@ -13,40 +14,47 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.db import connections
 from django.db.models import QuerySet
 from django.test import Client as Browser
-from django.utils import timezone
+from django.test import override_settings
 
 from ingest.models import Site
-from processing.log import Log
+from processing.log import Log, LogUnavailable
 from processing.models import Segment
-from tests.chaos import checks
+from tests.chaos import checks, clock
 from tests.chaos.cluster import Servers
+from tests.chaos.database import PostgreSQL
 from tests.chaos.faults import Faults
-from tests.chaos.product import Product
+from tests.chaos.product import HOOK, Product
 from tests.chaos.proxy import Mode, Network
 from tests.chaos.recount import Place, Record, recount
-from tests.chaos.schedule import S3, Fault, Schedule, draw
+from tests.chaos.schedule import POSTGRESQL, S3, SQLITE, Fault, Schedule, draw
 from tests.chaos.traffic import CLOSED_SITE, SITES, Client, Intruder, Journal
 from tests.chaos.watcher import Watcher
 from tests.chaos.websocket import LivePage
-from tests.s3 import CREDENTIALS
 from tracker_site.embedded.child import BASE_DIR, manage
 from tracker_site.embedded.servers import ServerError, wait_until
 
 logger = logging.getLogger("chaos")
 
 PARTITIONS, SHARDS, CLIENTS = 4, 4, 4
+SEGMENT_EVENTS = 100
 FAULTY_S = 8.0
 _AFTER_HEALING_S = 1.0
 _PATIENCE_S = 60.0
 _DISK_BYTES = 16 * 2**20
+# Events of a log that is deleted before the run begins.
+_FIRST_LOG = 40
 
 
 @dataclass
@@ -69,7 +77,12 @@ class Session:
     goes with the session."""
 
     def __init__(
-        self, directory: Path, work: Path, keep_logs: bool = False, patience: float = _PATIENCE_S
+        self,
+        directory: Path,
+        work: Path,
+        database: PostgreSQL | None = None,
+        keep_logs: bool = False,
+        patience: float = _PATIENCE_S,
     ) -> None:
         self._directory = directory
         self._work = work
@@ -78,8 +91,11 @@ class Session:
         self.patience = patience
         self._network = Network()
         cache = BASE_DIR / ".cache" / "apache-kafka"
-        self.servers = Servers(self._work, cache, self._network)
+        self.servers = Servers(self._work, cache, self._network, database)
+        self.database = POSTGRESQL if database else SQLITE
         self._disk: Path | None = None
+        # What puts clocks wrong, where it can be had.
+        self.clock_library: Path | None = None
         self._cookie = ""
 
     @contextmanager
@@ -90,13 +106,19 @@ class Session:
         finally:
             self.servers.stop()
             self._network.close()
+            if self.servers.database is not None:
+                self.servers.database.remove()
             if self._disk is not None:
                 subprocess.run(["umount", "-l", str(self._disk)], check=False)
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def run(self, seed: int, mutant: str = "", seconds: float = FAULTY_S) -> Result:
+    def run(self, seed: int) -> Result:
         """Play the seed's schedule on a new topic, and say what it did."""
-        run = _Run(self, draw(seed, seconds), mutant)
+        return self.play(draw(seed, FAULTY_S, self.database))
+
+    def play(self, schedule: Schedule, mutant: str = "") -> Result:
+        """The same with any schedule, and perhaps a bug planted."""
+        run = _Run(self, schedule, mutant)
         try:
             return run.play()
         finally:
@@ -121,7 +143,8 @@ class Session:
     def _prepare(self) -> None:
         self.servers.start()
         self._disk = _small_disk(self._work / "disk")
-        _manage({}, "migrate", "-v0")
+        self.clock_library = clock.build(self._work)
+        call_command("migrate", verbosity=0)
         for site, (time_zone, kept) in SITES.items():
             Site.objects.create(public_id=site, time_zone=time_zone, retention_days=kept)
         Site.objects.create(public_id=CLOSED_SITE, active=False)
@@ -139,13 +162,14 @@ class _Run:
         self.topic = f"pageviews-{schedule.seed}-{int(time.time() * 1000)}"
         self._logs = session.directory / self._seed
         shutil.rmtree(self._logs, ignore_errors=True)
+        self._logs.mkdir(parents=True)
         self._result = Result(schedule.seed)
         self._journal = Journal()
         self._stop = threading.Event()
         self._archive_url, self._archive_url_for_product = self._make_archive()
         self._environment = self._product_environment(mutant)
         _flush(self._servers)
-        _manage(self._environment, "create_topics")
+        self._command("create_topics")
         redis_urls = {
             role: {"REDIS_URL": self._servers.redis.url(user)}
             for role, user in (
@@ -153,7 +177,9 @@ class _Run:
                 ("worker", "redis-tasks"), ("beat", "redis-tasks"),
             )
         }  # fmt: skip
-        self._product = Product(self._environment, redis_urls, self._logs, session.network)
+        self._product = Product(
+            self._environment, redis_urls, self._logs, session.network, self._clocks()
+        )
         self._watcher = Watcher(self._servers.redis)
         self._faults = Faults(self._servers, self._product, self._watcher, session.disk)
 
@@ -162,6 +188,8 @@ class _Run:
         self._watcher.start()
         wait_until(self._is_up, 60, "the product's processes")
         logger.debug("The product is up")
+        if self.schedule.remade:
+            self._make_topic_again()
         senders = self._senders()
         for sender in senders:
             sender.start()
@@ -169,12 +197,15 @@ class _Run:
         logger.debug("The faults are over")
         self._faults.heal()
         logger.debug("All is healed")
-        healed, healed_at = time.monotonic(), timezone.now()
+        # The database may have died under this process's connections too.
+        connections.close_all()
+        healed, planned = time.monotonic(), self._planned()
         time.sleep(_AFTER_HEALING_S)
         self._stop.set()
         for sender in senders:
             sender.join(90)
-        self._drain(healed, healed_at)
+        self._drain(healed, planned)
+        self._rebuild()
         self._roll_back_in_silence()
         logger.debug("All is drained")
         self._check()
@@ -193,6 +224,39 @@ class _Run:
 
     # --- Steps ------------------------------------------------------------------------
 
+    def _make_topic_again(self) -> None:
+        """Bots' views fill a first log. Once they are counted and archived, another one takes
+        its place: the consumers stop, are started again, and count that from its start."""
+        self._fill_topic()
+        wait_until(self._is_counted, self._session.patience, "the count of the first log")
+        first = self._topic_id()
+        _manage(self._environment, "archive")
+        wait_until(lambda: not self._unfinished().exists(), 30, "the archive of the first log")
+        servers = AdminClient({"bootstrap.servers": self._servers.kafka.for_harness})
+        servers.delete_topics([self.topic])[self.topic].result(30)
+        wait_until(lambda: self._is_made(first), 30, "the new topic")
+        consumers = self._product.of_role("consumer")
+        wait_until(lambda: all(part.deaths for part in consumers), 30, "the consumers' stop")
+        self._result.faults["topic made again"] += 1
+        logger.debug("The topic is made again")
+
+    def _fill_topic(self) -> None:
+        """With what a recount of the next log need not know of."""
+        producer = Producer({"bootstrap.servers": self._servers.kafka.for_harness})
+        now = int(time.time() * 1000)
+        event = {"id": "b", "site": "gone.example", "visitor": "b", "path": "/", "ts": now,
+                 "received": now, "bot": "Crawler"}  # fmt: skip
+        for number in range(_FIRST_LOG):
+            producer.produce(self.topic, json.dumps(event), partition=number % PARTITIONS)
+        assert producer.flush(30) == 0
+
+    def _is_made(self, before: str) -> bool:
+        """Whether there is a topic with another id; a deleted one is gone after a while."""
+        _manage(self._environment, "create_topics")
+        with suppress(LogUnavailable):
+            return self._topic_id() != before
+        return False
+
     def _senders(self) -> list[threading.Thread]:
         servers = self._servers.kafka.for_harness
         intruder = Intruder(self._seed, servers, self.topic, self._journal, self._stop)
@@ -202,22 +266,48 @@ class _Run:
         ports = [proxy.port for proxy in self._product.proxies.values()]
         return Client(number, self._seed, ports, self._journal, stop)
 
-    def _drain(self, healed: float, healed_at: datetime) -> None:
+    def _planned(self) -> set[int]:
+        return set(self._segments().values_list("pk", flat=True))
+
+    def _drain(self, healed: float, planned_before: set[int]) -> None:
+        """`planned_before`: the segments that there were when all was healed."""
         if self._within(self._session.patience, self._is_counted, "NOT COUNTED"):
             self._result.recovery_s = time.monotonic() - healed
         logger.debug("All is counted")
         if self._within(
-            self._session.patience, lambda: self._is_archived(healed_at), "ARCHIVE ASLEEP"
+            self._session.patience, lambda: self._is_archived(planned_before), "ARCHIVE ASLEEP"
         ):
             self._result.archived_s = time.monotonic() - healed
         logger.debug("All is archived")
         # What was handed out and lost with Redis is handed out again after ten minutes; a
         # person need not wait for that.
-        if not self._unfinished().exists():
+        if self._unfinished().exists():
+            self._command("archive")
+
+    def _rebuild(self) -> None:
+        """Count all sites anew, first with a process that dies on the way."""
+        if not self.schedule.rebuild or self._result.deviations:
             return
-        done = _manage(self._environment, "archive", check=False)
-        if done.returncode:
-            self._result.deviations.append(f"ARCHIVE: {done.stderr.decode()[-500:]}")
+        # Of an id's copies another one may be taken than was noted, so this comes before.
+        self._command("reconcile")
+        logger.debug("Rebuild, killed at %s", self.schedule.rebuild)
+        armed = self._logs / "rebuild.armed"
+        armed.write_text(self.schedule.rebuild)
+        environment = self._environment | {
+            "REDIS_URL": self._servers.redis.url("redis-tasks"),
+            "PYTHONPATH": os.pathsep.join((str(HOOK), str(BASE_DIR))),
+            "CHAOS_ROLE": "rebuild",
+            "CHAOS_ARMED": str(armed),
+        }
+        with self._watcher.rollback():
+            first = _manage(environment, "rebuild")
+            armed.unlink()
+            second = _manage(environment, "rebuild")
+        if first.returncode == 0:
+            self._result.skipped.append(f"rebuild did not come to {self.schedule.rebuild}")
+        self._result.faults["rebuild"] += 1
+        if second.returncode:
+            self._result.deviations.append(f"REBUILD: {second.stderr.decode()[-500:]}")
 
     def _roll_back_in_silence(self) -> None:
         """Redis loses its last events when no other ones follow."""
@@ -237,7 +327,7 @@ class _Run:
         self._faults.play((Fault(0, kind, "redis", 0.0, "1.00"),))
         self._within(self._session.patience, self._is_counted, f"NOT COUNTED after a silent {kind}")
         logger.debug("All is counted after the silence")
-        _manage(self._environment, "archive", check=False)
+        self._command("archive")
 
     def _within(self, seconds: float, condition: Callable[[], bool], what: str) -> bool:
         try:
@@ -248,7 +338,29 @@ class _Run:
             return False
         return True
 
+    def _command(self, name: str) -> None:
+        """A command of the product in this process; a failure is a deviation."""
+        output = StringIO()
+        try:
+            with override_settings(
+                KAFKA_BOOTSTRAP_SERVERS=self._servers.kafka.for_harness,
+                KAFKA_TOPIC=self.topic,
+                KAFKA_DEAD_TOPIC=f"{self.topic}.dead",
+                KAFKA_PARTITIONS=PARTITIONS,
+                KAFKA_REPLICATION=3,
+                REDIS_URL=f"redis://127.0.0.1:{self._servers.redis.primary.port}/0",
+                REDIS_SHARDS=SHARDS,
+                ARCHIVE_URL=self._archive_url,
+                ARCHIVE_SEGMENT_EVENTS=SEGMENT_EVENTS,
+            ):
+                call_command(name, stdout=output, stderr=output)
+        except CommandError as error:
+            lines = output.getvalue().splitlines()[:5]
+            self._result.deviations.append("; ".join((f"{name.upper()}: {error}", *lines)))
+
     def _check(self) -> None:
+        if not self.schedule.rebuild:
+            self._command("reconcile")
         records = _read(self._servers.kafka.for_harness, self.topic, PARTITIONS)
         found = recount(records, PARTITIONS, self._journal.garbage, int(time.time()))
         with self._servers.redis.primary.client() as store:
@@ -313,13 +425,13 @@ class _Run:
             found: Any = client.hgetall(f"{{s{shard:02d}}}:marker:{self._topic_id()}")
         return {p: int(found.get(str(p).encode(), 0)) for p in range(PARTITIONS)}
 
-    def _is_archived(self, since: datetime) -> bool:
+    def _is_archived(self, planned_before: set[int]) -> bool:
         """What came to be planned after the healing is written, by Celery alone."""
-        segments = Segment.objects.filter(topic=self.topic)
+        segments = self._segments().filter(topic_id=self._topic_id())
         planned = dict.fromkeys(range(PARTITIONS), 0)
         for segment in segments:
             planned[segment.partition] = max(planned[segment.partition], segment.end)
-        young = segments.filter(planned_at__gte=since)
+        young = segments.exclude(pk__in=planned_before)
         return planned == self._ends() and not young.exclude(state=Segment.State.WRITTEN).exists()
 
     def _state(self) -> str:
@@ -327,8 +439,11 @@ class _Run:
         unfinished = [f"{s} {s.state} {s.error}" for s in self._unfinished()]
         return f"ends {self._ends()}, markers {markers}, segments {unfinished[:5]}"
 
+    def _segments(self) -> "QuerySet[Segment]":
+        return Segment.objects.filter(topic=self.topic)
+
     def _unfinished(self) -> "QuerySet[Segment]":
-        return Segment.objects.filter(topic=self.topic, state__in=Segment.UNFINISHED)
+        return self._segments().filter(state__in=Segment.UNFINISHED)
 
     def _dead(self) -> list[tuple[Place, bytes]]:
         servers = self._servers.kafka.for_harness
@@ -338,6 +453,14 @@ class _Run:
         ]
 
     # --- Making -----------------------------------------------------------------------
+
+    def _clocks(self) -> dict[str, clock.Clock]:
+        """One for each process whose clock will be wrong."""
+        library = self._session.clock_library
+        if library is None:
+            return {}
+        wrong = {fault.target for fault in self.schedule.faults if fault.kind == "clock"}
+        return {name: clock.Clock(library, self._logs / f"{name}.clock") for name in wrong}
 
     def _make_archive(self) -> tuple[str, str]:
         """Its URL for the harness, and for the product, which goes through the proxy."""
@@ -351,6 +474,7 @@ class _Run:
     def _product_environment(self, mutant: str) -> dict[str, str]:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self._servers.kafka.for_product,
+            **self._servers.database_url,
             "KAFKA_TOPIC": self.topic,
             "KAFKA_GROUP": self.topic,
             "KAFKA_PARTITIONS": str(PARTITIONS),
@@ -360,12 +484,11 @@ class _Run:
             "REDIS_SHARDS": str(SHARDS),
             "CONSUMER_BATCH_EVENTS": "200",
             "ARCHIVE_URL": self._archive_url_for_product,
-            "ARCHIVE_SEGMENT_EVENTS": "100",
+            "ARCHIVE_SEGMENT_EVENTS": str(SEGMENT_EVENTS),
             "ARCHIVE_INTERVAL_SECONDS": "2",
             "RATE_LIMIT_ADDRESS": "0",
             "LOG_FORMAT": "text",
             "CHAOS_MUTANT": mutant,
-            **CREDENTIALS,
         }
 
     def _keep_logs(self) -> None:
@@ -376,15 +499,12 @@ class _Run:
         (self._logs / "deviations.txt").write_text("\n".join(lines) + "\n")
 
 
-def _manage(
-    environment: dict[str, str], *arguments: str, check: bool = True
-) -> "subprocess.CompletedProcess[bytes]":
+def _manage(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [sys.executable, *manage(*arguments)],
         cwd=BASE_DIR,
         env={**os.environ, **environment},
         capture_output=True,
-        check=check,
     )
 
 

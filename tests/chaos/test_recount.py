@@ -27,6 +27,34 @@ def test_it_counts_copies_once_and_puts_garbage_aside() -> None:
     assert found.ends == {0: 5}
 
 
+def test_it_tells_a_sites_events_by_the_day_of_their_arrival() -> None:
+    evening, morning = NOON + 6 * 3_600_000, NOON + 7 * 3_600_000  # 23:45 and 00:45 there
+    records = [
+        record(0, id="x", retryable=True, received=evening),
+        record(1, id="x", retryable=True, received=evening + 1),
+        record(2, received=morning),
+    ]
+    found = recount(records, 1, set(), NOON // 1000)
+    site = "kathmandu.example"
+    assert found.site_days == {
+        (site, "20261124", "counted"): [1, 1],
+        (site, "20261124", "duplicate"): [1, 1],
+        (site, "20261125", "counted"): [1, 1],
+        (site, "20261125", "duplicate"): [0, 0],
+    }
+
+
+def test_it_leaves_open_which_copy_of_two_days_was_counted() -> None:
+    midnight = NOON + 6 * 3_600_000 + 900_000
+    records = [
+        record(0, id="x", retryable=True, received=midnight - 1),
+        record(1, id="x", retryable=True, received=midnight),
+    ]
+    found = recount(records, 1, set(), NOON // 1000)
+    assert {tuple(bounds) for bounds in found.site_days.values()} == {(0, 1)}
+    assert len(found.site_days) == 4
+
+
 def test_it_knows_hours_that_begin_off_the_hour() -> None:
     found = recount([record(0)], 1, set(), NOON // 1000)
     buckets = {bucket for _, bucket in found.views}

@@ -123,6 +123,8 @@ class Client(threading.Thread):
             self._deliver(events)
             if self._random.random() < 0.15:
                 self._repeat()
+            if self._random.random() < 0.15:
+                self._send_twice_at_once()
             self._halt.wait(self._random.uniform(0.02, 0.12))
 
     def _event(self) -> Sent:
@@ -160,6 +162,18 @@ class Client(threading.Thread):
             again = draw.sample(known, min(len(known), draw.choice((1, 3, 10))))
             other = f"u{draw.randrange(200)}" if draw.random() < 0.5 else None
             self._deliver(again, other)
+
+    def _send_twice_at_once(self) -> None:
+        """A sender without patience: the copies come through different partitions, hardly
+        apart, so that two consumers may look for the same ids before either has written."""
+        events = [event for event in (self._event() for _ in range(10)) if event.event_id]
+        for event in events:
+            self._journal.add(event)
+        other = f"u{self._random.randrange(200)}"
+        second = threading.Thread(target=self._deliver, args=(events, other), daemon=True)
+        second.start()
+        self._deliver(events)
+        second.join()
 
     def _deliver(self, events: list[Sent], user: str | None = None) -> None:
         left = events

@@ -62,6 +62,8 @@ class Watcher(threading.Thread):
                 name
                 for pattern in _COUNTERS
                 for name in client.scan_iter(pattern, count=1_000, _type="HASH")
+                # What is counted beside the live numbers comes and goes.
+                if not name.startswith(b"rebuild:")
             ]
             pipeline = client.pipeline(transaction=False)
             for name in names:

@@ -17,7 +17,7 @@ from ingest.models import Site
 from processing import keys
 from processing.archive_progress import ArchiveProgress
 from processing.calendar import today
-from processing.models import Segment
+from processing.models import Planning, Segment
 from processing.stats import now_ms
 from tests.dashboard.counting import TOPIC, CountedStore, local
 from tracker_site.embedded.servers import Valkey
@@ -197,6 +197,16 @@ def rebuild(counted: CountedStore) -> None:
     counted.client.hset(keys.rebuilding(TOPIC), mapping=goals)
 
 
+def planned(seconds_ago: int = 0, **fields: Any) -> None:
+    Planning.objects.create(
+        topic=TOPIC, at=timezone.now() - timedelta(seconds=seconds_ago), **fields
+    )
+
+
+def first_counted(counted: CountedStore, seconds_ago: int) -> None:
+    counted.client.zadd(keys.logs(TOPIC), {counted.topic_id: now_ms() - seconds_ago * 1_000})
+
+
 # By name: what happened after three events were counted, the state, and words of the verdict.
 VERDICTS: dict[str, tuple[list[Step], str, str]] = {
     "balanced": (
@@ -266,6 +276,30 @@ VERDICTS: dict[str, tuple[list[Step], str, str]] = {
         OK,
         "nothing waits.",
     ),
+    "log cut back": (
+        [report, lambda counted: planned(cut_back={"1": 40, "0": 1})],
+        LOST,
+        "Partition 0 was cut back: Kafka ends 1 event before what is planned to be archived.",
+    ),
+    "beat stands still": (
+        [report, lambda counted: planned(seconds_ago=5 * 300 + 61)],
+        BEHIND,
+        "The archive has not looked for new events since ",
+    ),
+    "beat never ran": (
+        [report, lambda counted: first_counted(counted, seconds_ago=5 * 300 + 61)],
+        BEHIND,
+        "beat and a worker run?",
+    ),
+    "beat runs": (
+        [
+            report,
+            lambda counted: first_counted(counted, seconds_ago=86_400),
+            lambda counted: planned(seconds_ago=5 * 300 + 50),
+        ],
+        OK,
+        "nothing waits.",
+    ),
     "lost segment": (
         [report, lambda counted: segment(counted, 0, 3, state="lost")],
         LOST,
@@ -321,7 +355,7 @@ def test_a_shard_that_is_ahead_is_no_error(counted_events: int, adds_up: bool) -
     row = totals | {"partition": 3, "in_flight": 10}
     ledger = {"topic_id": "L", "partitions": [row], "totals": totals}
     as_of = {"state": "live", "lag": 0, "age_seconds": 0.1}
-    verdict = judge(ledger, as_of, ArchiveProgress([]), now_ms())
+    verdict = judge(ledger, as_of, ArchiveProgress(), now_ms())
     assert (verdict.state == OK) is adds_up
     assert ("Everything adds up" in verdict.sentence) is adds_up
 

@@ -66,18 +66,28 @@ def test_it_changes_nothing(admin_client: Client, failed: Segment) -> None:
 
 
 @pytest.mark.usefixtures("broker")
-def test_retry_hands_failed_segments_to_the_workers(admin_client: Client, failed: Segment) -> None:
-    lost = segment(1_500, "lost")
-    page = retry(admin_client, failed, lost)
-    assert "1 segments were handed to the workers." in page
-    assert "1 segments have not failed and stay as they are" in page
-    lost.refresh_from_db()
-    assert (lost.state, lost.due_at) == ("lost", None)
+def test_retry_hands_failed_and_lost_segments_to_the_workers(
+    admin_client: Client, failed: Segment
+) -> None:
+    lost, written = segment(1_500, "lost", error="Gone."), segment(3_000, "written", key="x")
+    page = retry(admin_client, failed, lost, written)
+    assert "2 segments were handed to the workers." in page
+    assert "1 segments are neither failed nor lost and stay as they are" in page
+    for one in (lost, written):
+        one.refresh_from_db()
+    assert (lost.state, lost.error) == ("failed", "Gone.")
+    assert lost.key == (
+        "pageviews/date=2026-11-22/log=L/p=03/00000000000000001500-00000000000000003000.parquet"
+    )
+    assert lost.due_at is not None and lost.due_at > timezone.now()
+    assert (written.state, written.key, written.due_at) == ("written", "x", None)
     with current_app.connection_for_write() as connection:
-        message = connection.SimpleQueue("celery").get(timeout=5)
-        message.ack()
-    assert message.headers["task"] == write_segment.name
-    assert message.payload[0] == [failed.pk]
+        queue = connection.SimpleQueue("celery")
+        messages = [queue.get(timeout=5) for _ in range(2)]
+        for message in messages:
+            message.ack()
+    assert {message.headers["task"] for message in messages} == {write_segment.name}
+    assert {pk for message in messages for pk in message.payload[0]} == {failed.pk, lost.pk}
 
 
 def test_retry_says_that_the_broker_is_away(

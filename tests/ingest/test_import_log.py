@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from ingest.door import Door
+from ingest.door import Door, Limits
+from ingest.rate_limit import TokenBuckets
 from ingest.track_client import TrackClient, TrackError
 from tests.conftest import Servers
 from tests.ingest.test_track import logged
@@ -72,11 +73,7 @@ def test_it_says_what_it_cannot_read_or_reach(tmp_path: Path, log_file: Path) ->
         run(str(log_file), "--site", "localhost", "--batch", "0")
 
 
-def test_it_waits_as_long_as_it_is_asked_and_tries_again(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ingest.rate_limit import TokenBuckets
-
+def test_it_waits_as_long_as_it_is_asked_and_tries_again(url: str, door: Door) -> None:
     now = 0.0
     waits: list[float] = []
 
@@ -85,7 +82,7 @@ def test_it_waits_as_long_as_it_is_asked_and_tries_again(
         waits.append(seconds)
         now += seconds
 
-    monkeypatch.setattr("ingest.views._buckets", TokenBuckets(0.5, 1, lambda: now))
+    door.limits = Limits(address=TokenBuckets(0.5, 1, lambda: now))
     with closing(TrackClient(url, sleep=sleep)) as client:
         assert client.track({"page_url": "/1"})["status"] == "accepted"
         assert client.track({"page_url": "/2"})["status"] == "accepted"

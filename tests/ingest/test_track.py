@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from ingest.client_address import read_networks
-from ingest.door import Door
+from ingest.door import Door, Limits
 from ingest.models import Site
 from ingest.pageview import PageView, decode
 from ingest.rate_limit import TokenBuckets
@@ -176,9 +176,9 @@ def test_it_lets_browsers_of_every_site_send(door: Door) -> None:
 
 
 def test_it_limits_requests_of_one_address(
-    door: Door, settings: Any, monkeypatch: pytest.MonkeyPatch
+    door: Door,
 ) -> None:
-    monkeypatch.setattr("ingest.views._buckets", TokenBuckets(1, 2, lambda: 0.0))
+    door.limits = Limits(address=TokenBuckets(1, 2, lambda: 0.0))
     answers = [post(EVENT) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert answers[2]["Retry-After"] == "1"
@@ -190,7 +190,22 @@ def test_it_tells_addresses_apart_by_what_trusted_proxies_say(
     door: Door, monkeypatch: pytest.MonkeyPatch, trusted: list[str], second: int
 ) -> None:
     """Nobody else gets round the limit by writing X-Forwarded-For."""
-    monkeypatch.setattr("ingest.views._buckets", TokenBuckets(1, 1, lambda: 0.0))
+    door.limits = Limits(address=TokenBuckets(1, 1, lambda: 0.0))
     monkeypatch.setattr("ingest.views._proxies", read_networks(trusted))
     answers = [post(EVENT, headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(2)]
     assert [answer.status_code for answer in answers] == [202, second]
+
+
+def test_it_limits_the_events_of_one_site_and_of_no_other(door: Door) -> None:
+    Site.objects.create(public_id="other.example")
+    door.limits = Limits(site=TokenBuckets(10, 20, lambda: 0.0))
+    batch = {"events": [EVENT] * 25}
+    assert post(batch, "/api/v1/track/batch").status_code == 202, "a batch is not cut"
+    for path, body in (("/api/v1/track", EVENT), ("/api/v1/track/batch", batch)):
+        refused = post(body, path)
+        assert refused.status_code == 429
+        assert refused["Retry-After"] == "1"
+        error = refused.json()["error"]
+        assert (error["field"], error["value"]) == ("site", "localhost")
+        assert "more than 10 events a second" in error["reason"]
+    assert post(EVENT | {"site": "other.example"}).status_code == 202

@@ -87,10 +87,14 @@ class Pipeline:
         admin.delete_records([beginning])[beginning].result(20)
         wait_for(lambda: self.log.starts(2)[partition] == before, "the log to begin later")
 
-    def make_topic_again(self) -> None:
-        """Delete the topic and make it anew: another log of the same name."""
+    def delete_topic(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
         admin.delete_topics([self.topic])[self.topic].result(20)
+
+    def make_topic_again(self) -> None:
+        """Delete the topic and make it anew: another log of the same name."""
+        self.delete_topic()
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
 
         def made() -> bool:
             try:

@@ -18,7 +18,7 @@ from pyarrow.fs import FileSelector, FileSystem
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import parquet
-from processing.archive import Archive, backoff
+from processing.archive import GONE_AFTER_ATTEMPTS, Archive, backoff, try_again
 from processing.archive_plan import EXPIRED
 from processing.log import Log, LogUnavailable
 from processing.models import Segment
@@ -156,6 +156,46 @@ def test_it_never_archives_a_new_log_under_the_old_ones_id(
     assert new.topic_id != old.topic_id
     assert set(objects(archive_url)) == {new.key}
     assert archive.read(new)["path"].to_pylist() == ["/new"] * 5
+
+
+@folder
+def test_it_gives_up_what_is_of_a_topic_that_was_deleted(
+    pipeline: Pipeline, archive_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at once, and an operator may have it tried again."""
+    pipeline.send((page_view() for _ in range(5)), partition=0)
+    archive = archive_of(pipeline, archive_url)
+    (segment,) = archive.plan()
+    key = segment.key
+    pipeline.delete_topic()
+    for attempts in range(1, GONE_AFTER_ATTEMPTS):
+        archive.write(segment)
+        assert (segment.state, segment.attempts) == ("failed", attempts)
+        assert "can't be described" in segment.error
+    archive.write(segment)
+    assert (segment.state, segment.key, segment.due_at) == ("lost", "", None)
+    assert "was deleted before these events" in segment.error and segment.error in caplog.text
+    assert archive.claim_due(timedelta(minutes=10)) == []
+    assert try_again(segment, NOW)
+    (again,) = archive.claim_due(timedelta(minutes=10))
+    assert (again.state, again.key) == ("failed", key)
+    archive.write(again)
+    assert again.state == "lost"
+
+
+@embedded
+@folder
+def test_it_does_not_give_up_while_kafka_is_away(pipeline: Pipeline, archive_url: str) -> None:
+    pipeline.send((page_view() for _ in range(5)), partition=0)
+    (segment,) = archive_of(pipeline, archive_url).plan()
+    away = Archive(Log("127.0.0.1:9", pipeline.topic, 0.5), ObjectStore(archive_url), 10)
+    Segment.objects.update(attempts=100)
+    segment.refresh_from_db()
+    away.write(segment)
+    assert (segment.state, segment.attempts) == ("failed", 101)
+    assert not try_again(Segment(pk=0, planned_at=NOW, partition=0, start=0, end=1), NOW)
+    archive_of(pipeline, archive_url).write(segment)
+    assert (segment.state, segment.rows) == ("written", 5)
 
 
 @embedded

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from processing import archive_plan
 from processing.archive_plan import EXPIRED, OffsetRange, cut, plan
 from processing.log import Log
-from processing.models import Segment
+from processing.models import Planning, Segment
 from tests.conftest import Servers
 from tests.processing.pipeline import Pipeline, page_view
 
@@ -70,6 +70,7 @@ def test_it_plans_once_what_another_planner_plans_at_the_same_time(
 
     monkeypatch.setattr(archive_plan, "cut", cut_late)
     assert plan(pipeline.log, 7, timezone.now()) == []
+    assert Planning.objects.get().cut_back == {}
     assert [(s.start, s.end) for s in others] == [(0, 10), (10, 20), (20, 25)]
     (rest,) = plan(pipeline.log, 7, timezone.now())
     assert (rest.start, rest.end) == (25, 30)
@@ -90,7 +91,14 @@ def test_it_says_that_a_log_is_shorter_than_planned(
         planned_at=timezone.now(),
     )
     assert plan(pipeline.log, 7, timezone.now()) == []
-    assert "ends at offset 0, but is planned up to 10" in caplog.text
+    assert "ends 10 offsets before what is planned" in caplog.text
+    assert Planning.objects.get(topic=pipeline.topic).cut_back == {"0": 10}
+    pipeline.send((page_view() for _ in range(12)), partition=0)
+    later = timezone.now()
+    (segment,) = plan(pipeline.log, 7, later)
+    assert (segment.start, segment.end) == (10, 12)
+    planning = Planning.objects.get(topic=pipeline.topic)
+    assert (planning.at, planning.cut_back) == (later, {})
 
 
 @pytest.mark.parametrize("servers", ["apache"], indirect=True)

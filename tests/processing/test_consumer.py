@@ -1,11 +1,13 @@
 """The consumer against real brokers and stores."""
 
+import json
 import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from processing import keys
 from processing.consumer import ConsumerStopped
 from processing.management.commands.consume import kafka_settings
 from processing.stats import now_ms
@@ -54,6 +56,24 @@ def test_it_starts_again_from_the_log_when_the_store_is_emptied(pipeline: Pipeli
 
     pipeline.run_until(consumer, empty_once)
     assert today(pipeline)["pageviews"] == 17
+
+
+def test_it_tells_what_it_reached_although_its_clock_was_put_back(pipeline: Pipeline) -> None:
+    ahead_ms = 240_000
+    pipeline.send(page_view() for _ in range(10))
+
+    def reports() -> list[dict[str, int]]:
+        found = pipeline.client.hvals(keys.status(pipeline.log.describe().id))
+        return [json.loads(report) for report in found]
+
+    def put_back_once() -> bool:
+        nonlocal ahead_ms
+        if pipeline.read() == 10 and reports():
+            ahead_ms = 0
+        return ahead_ms == 0 and all(r["through"] <= r["at"] <= now_ms() for r in reports())
+
+    consumer = pipeline.consumer(clock=lambda: now_ms() + ahead_ms)
+    pipeline.run_until(consumer, put_back_once)
 
 
 def test_it_counts_again_what_the_store_lost_while_nothing_arrives(pipeline: Pipeline) -> None:

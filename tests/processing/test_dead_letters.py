@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from ingest import pageview
 from ingest.pageview import PageView, encode
-from processing import replay as replay_module
+from processing import dead_letter_replay
 from processing.aggregation import SiteRules
+from processing.dead_letter_replay import Mailbox, Replayer
 from processing.duplicates import DuplicateWindows
 from processing.log import LogUnavailable
 from processing.models import Replay
-from processing.replay import Mailbox, Replayer
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view
 from tests.processing.wiring import add_sites, wire
@@ -202,7 +202,7 @@ def test_it_says_what_was_not_safe(pipeline: Pipeline, monkeypatch: pytest.Monke
     def refuse(*_: Any) -> None:
         raise LogUnavailable("Kafka did not acknowledge it")
 
-    monkeypatch.setattr(replay_module.Replayer, "_send", refuse)
+    monkeypatch.setattr(dead_letter_replay.Replayer, "_send", refuse)
     with pytest.raises(CommandError, match="Running the command again is safe"):
         run("replay", "0")
     assert Replay.objects.get().done_at is None

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,37 @@ def test_it_rebuilds_sites_of_several_shards(pipeline: Pipeline, archive: Archiv
         falsify(pipeline, site)
     run(rebuild_of(pipeline, archive, *sites))
     assert [numbers(pipeline, site) for site in sites] == right
+
+
+def test_it_may_be_killed_after_the_swap_of_any_shard(pipeline: Pipeline, archive: Archive) -> None:
+    pipeline.shards = pipeline.stats.shards = 4
+    sites = [Site(public_id=f"s{n}.example", time_zone="UTC") for n in range(6)]
+    pipeline.send(
+        page_view(f"/{n}", site=site.public_id, id=f"{n}", retryable=True)
+        for n in range(9)
+        for site in sites
+    )
+    pipeline.count_all(54)
+    archive_half(pipeline, archive)
+    right = [numbers(pipeline, site) for site in sites]
+    for swapped in range(1, 1 + len({keys.shard_of(site.public_id, 4) for site in sites})):
+        killed = rebuild_of(pipeline, archive, *sites)
+        list(killed.count())
+        swap_shard, done = killed._swap_shard, 0
+
+        def swap_or_die(*arguments: Any) -> Any:
+            nonlocal done
+            if done == swapped:  # noqa: B023
+                raise KeyboardInterrupt
+            done += 1
+            return swap_shard(*arguments)  # noqa: B023
+
+        killed._swap_shard = swap_or_die  # type: ignore[assignment,method-assign]
+        with suppress(KeyboardInterrupt):
+            killed.swap()
+        assert [numbers(pipeline, site) for site in sites] == right
+        assert run(rebuild_of(pipeline, archive, *sites)) == []
+        assert [numbers(pipeline, site) for site in sites] == right
 
 
 def test_it_does_not_swap_when_the_live_numbers_moved_on(

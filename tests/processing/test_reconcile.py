@@ -212,17 +212,17 @@ def test_it_agrees_about_what_expired_before_it_was_counted(pipeline: Pipeline) 
 
 @pytest.fixture
 def counted(pipeline: Pipeline) -> dict[str, int]:
-    """Ten views of /a by five visitors at one moment; the keys' buckets of that moment."""
-    moment = now_ms() - 3_600_000
-    pipeline.send(
-        [page_view("/a", f"v{n % 5}", site="ny.example", ts=moment) for n in range(10)], partition=0
-    )
+    """Ten views of /a by five visitors at one moment, which arrived at another; the keys'
+    buckets of these moments."""
+    arrived = now_ms()
+    fields: dict[str, Any] = {"site": "ny.example", "ts": arrived - 3_600_000, "received": arrived}
+    pipeline.send([page_view("/a", f"v{n % 5}", **fields) for n in range(10)], partition=0)
     pipeline.count_all(10)
     assert differences() == []
-    found = {}
-    for name in pipeline.client.scan_iter("{s00}:ny.example:[mhd]:*"):
+    found = {"second": arrived // 1_000 % 60}
+    for name in pipeline.client.scan_iter("{s00}:ny.example:*:*"):
         period, bucket, *rest = name.decode().split(":")[2:]
-        if not rest:
+        if not rest and bucket.isdigit():
             found[period] = int(bucket)
     return found
 
@@ -244,6 +244,14 @@ PLANTED = [
     ("DEL {site}:d:{d}:v", "all pages, day", "visitors: Redis 0, recount 5"),
     ("PFADD {site}:d:{d}:v:/a z", "/a, day", "visitors: Redis 6, recount 5"),
     ("HSET {site}:d:20200229 /x 1", "/x, day 2020-02-29", "page views: Redis 1, recount 0"),
+    ("HINCRBY {site}:ledger:{ledger} counted 2", ", counted", "Redis 12, recount 10"),
+    ("HSET {site}:ledger:{ledger} bot 4", ", bot", "Redis 4, recount 0"),
+    ("DEL {site}:ledger:{ledger}", ", counted", "Redis 0, recount 10"),
+    ("HSET {site}:ledger:20200229 late 1", "ledger of the day 2020-02-29, late", "Redis 1"),
+    ("HINCRBY {site}:live:{live} /a -1", "/a, live minute", "page views: Redis 9, recount 10"),
+    ("HDEL {site}:live:{live} *", "all pages, live minute", "page views: Redis 0, recount 10"),
+    ("HINCRBY {site}:live:{live} @{second:02d} 1", "in second", "Redis 11, recount 10"),
+    ("DEL {site}:live:{live}", "/a, live minute", "page views: Redis 0, recount 10"),
     ("HINCRBY {tag}:ledger:{log} 0:counted 1", "partition 0, counted", "Redis 11, recount 10"),
     ("HINCRBY {tag}:ledger:{log} 1:late 2", "partition 1, late", "Redis 2, recount 0"),
     ("HINCRBY {tag}:marker:{log} 0 -3", "partition 0, counted", "Redis 10, recount 7"),
@@ -270,17 +278,42 @@ def test_it_prints_differences_and_fails(pipeline: Pipeline, counted: dict[str, 
     out = StringIO()
     call_command("reconcile", stdout=out)
     assert out.getvalue() == (
-        "10 events recounted, 16 numbers compared, 0 differences; 0 events wait to be counted.\n"
+        "10 events recounted, 20 numbers compared, 0 differences; 0 events wait to be counted.\n"
     )
     plant(pipeline, "HINCRBY {site}:m:{m} /a 1", counted)
     out = StringIO()
     with pytest.raises(CommandError, match="differ in 1 numbers"):
         call_command("reconcile", stdout=out)
     line, summary = out.getvalue().splitlines()
-    local = datetime.fromtimestamp(counted["m"] * 60, UTC).astimezone(ZoneInfo("America/New_York"))
-    minute = local.isoformat(" ", timespec="minutes")
+    minute = on_the_clock(counted["m"])
     assert line == f"ny.example, /a, minute {minute}, page views: Redis 11, recount 10"
     assert "1 differences" in summary
+
+
+def on_the_clock(minute: int) -> str:
+    local = datetime.fromtimestamp(minute * 60, UTC).astimezone(ZoneInfo("America/New_York"))
+    return local.isoformat(" ", timespec="minutes")
+
+
+@embedded
+def test_it_names_what_differs_by_arrival(pipeline: Pipeline, counted: dict[str, int]) -> None:
+    """In a ledger of a partition, one of a site's day, and a live minute."""
+    plant(pipeline, "HINCRBY {tag}:ledger:{log} 0:counted -1", counted)
+    plant(pipeline, "HINCRBY {site}:ledger:{ledger} duplicate 3", counted)
+    plant(pipeline, "HINCRBY {site}:live:{live} @{second:02d} 1", counted)
+    out = StringIO()
+    with pytest.raises(CommandError, match="differ in 3 numbers") as failure:
+        call_command("reconcile", stdout=out)
+    assert failure.value.returncode == 1
+    log, day = pipeline.log.describe().id, str(counted["ledger"])
+    minute, second = on_the_clock(counted["live"]), f"{counted['second']:02d}"
+    assert out.getvalue().splitlines()[:-1] == [
+        f"ny.example, ledger of the day {day[:4]}-{day[4:6]}-{day[6:]}, duplicate: "
+        "Redis 3, recount 0",
+        f"ny.example, all pages in second {second}, live minute {minute}, page views: "
+        "Redis 11, recount 10",
+        f"ledger of log {log}, partition 0, counted: Redis 9, recount 10",
+    ]
 
 
 @embedded
@@ -288,6 +321,10 @@ def test_it_compares_one_site_or_some_days(pipeline: Pipeline, counted: dict[str
     plant(pipeline, "HINCRBY {site}:d:{d} /a 1", counted)
     day = datetime.strptime(str(counted["d"]), "%Y%m%d").replace(tzinfo=UTC).date()
     assert len(differences(site="ny.example", first=day, last=day)) == 1
+    plant(pipeline, "HINCRBY {site}:ledger:{ledger} bot 1", counted)
+    arrived = datetime.strptime(str(counted["ledger"]), "%Y%m%d").replace(tzinfo=UTC).date()
+    assert any("bot" in line for line in differences(first=arrived, last=arrived))
+    pipeline.client.hdel(f"{{s00}}:ny.example:ledger:{counted['ledger']}", "bot")
     assert differences(site=SITE) == []
     assert differences(first=day.replace(year=day.year + 1)) == []
     assert differences(last=day.replace(year=day.year - 1)) == []

@@ -69,6 +69,24 @@ def test_it_counts_on_the_sites_clock() -> None:
     assert {number.page for number in recounted.views[day]} == {"*", "/a"}
 
 
+def test_it_tallies_arrivals_on_the_sites_clock() -> None:
+    """What happened on 7 March in New York arrived at 00:30:07 of the 8th."""
+    ts = round(datetime(2026, 3, 8, 4, 30, tzinfo=UTC).timestamp() * 1000)
+    received = ts + 3_607_000
+    fields: dict[str, Any] = {"ts": ts, "received": received, "path": "/a", "retryable": True}
+    again = event(0, 1, **fields)
+    recounted = recount(event(0, 0, **fields), again, event(0, 2, **fields | {"bot": "b", "id": 1}))
+    day, minute = SiteDay("s", 20260308), received // 60_000
+    assert recounted.arrivals == {
+        day: {
+            Number("ledger", 20260308, "counted", False): 1,
+            Number("ledger", 20260308, "duplicate", False): 1,
+            Number("ledger", 20260308, "bot", False): 1,
+            **{Number("live", minute, field, False): 1 for field in ("/a", "*", "@07")},
+        }
+    }
+
+
 def test_it_takes_no_custom_event_for_a_page_view() -> None:
     recounted = recount(event(0, 0, name="signup"))
     assert ledger(recounted) == {"counted": 1}

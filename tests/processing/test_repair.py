@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,20 @@ def test_it_goes_on_where_it_was_killed(pipeline: Pipeline, archive: Archive) ->
         counted.append(pipeline.read())
     assert len(counted) > 5 and counted == sorted(counted)
     assert pipeline.stats.ledger()["totals"]["counted"] == 91
+
+
+@apache
+def test_a_planner_whose_clock_is_behind_makes_nothing_expire(
+    pipeline: Pipeline, archive: Archive, tmp_path: Path
+) -> None:
+    pipeline.send((page_view() for _ in range(30)), partition=0)
+    archive_all(archive)
+    pipeline.send((page_view() for _ in range(30)), partition=0)
+    behind = datetime.now(UTC) - timedelta(minutes=4)
+    archive_all(Archive(archive.log, archive.store, 20, lambda: behind))
+    expire_all(pipeline)
+    count_until(pipeline, archive, lambda: pipeline.read() == 60)
+    assert pipeline.stats.ledger()["totals"]["expired"] == 0
 
 
 def stop_after_a_step(consumer: PageViewConsumer, pipeline: Pipeline) -> None:

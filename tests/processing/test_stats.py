@@ -6,6 +6,7 @@ import pytest
 
 from ingest.models import Site
 from ingest.pageview import PageView
+from processing import keys
 from processing.aggregation import Aggregator, Retention, SiteRules
 from processing.calendar import day_start, today
 from processing.counters import APPLIED, Counters, Range, connect
@@ -173,3 +174,8 @@ def test_it_shows_zeros_for_a_silent_site(live: Live) -> None:
     assert (state["visitors_now"], state["views_last_minute"], state["views_today"]) == (0, 0, 0)
     assert [views for _, views in state["minutes"]] == [0] * 30
     assert state["pages"] == [] and state["as_of"]["state"] == "unknown"
+
+
+def test_an_emptied_store_with_nothing_to_count_is_not_rebuilding(live: Live) -> None:
+    live.client.hset(keys.rebuilding("topic"), mapping={"log:0": 0, "total": 0})
+    assert live.stats.as_of(now_ms())["state"] == "unknown"

@@ -1,4 +1,4 @@
-"""`manage.py serve` in a process of its own."""
+"""`manage.py serve` and `manage.py gateway` in processes of their own."""
 
 import json
 import socket
@@ -22,12 +22,13 @@ class Answer:
 class Web(Child):
     """The web process with `settings`; ready once it answers."""
 
+    arguments = ("serve",)
+
     def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         port = free_port()
         defaults = {"DATA_DIR": str(directory), "LOG_FORMAT": "text"}
-        super().__init__(
-            "web", manage("serve", "--port", str(port)), defaults | settings, directory
-        )
+        command = manage(*self.arguments, "--port", str(port))
+        super().__init__(self.arguments[0], command, defaults | settings, directory)
         self.port = port
 
     def probe(self) -> bool:
@@ -43,6 +44,12 @@ class Web(Child):
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=15)
+
+
+class Gateway(Web):
+    """The fast door, in one process under its supervisor."""
+
+    arguments = ("gateway",)
 
 
 def read_answer(connection: HTTPConnection, as_json: bool = True) -> Answer:

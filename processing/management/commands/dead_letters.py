@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from processing.dead_letter_replay import Letter, Mailbox, NotReplayed, Replayer, is_replayed
 from processing.duplicates import DuplicateWindows
 from processing.log import LogUnavailable
-from processing.replay import Letter, Mailbox, NotReplayed, Replayer, is_replayed
 
 _SHOWN_BYTES = 60
 _PLACE = re.compile(r"(?:(\d{1,9})-)?(\d{1,18})", re.ASCII)

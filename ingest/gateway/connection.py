@@ -1,0 +1,333 @@
+"""One HTTP/1.1 connection: bytes in, requests out, answers in the order of their requests.
+
+`httptools` (llhttp) parses; everything that bounds memory and time is here and in `Server`.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from ingest.body_limit import refusal
+from ingest.door import error_body
+
+if TYPE_CHECKING:
+    from ingest.gateway.server import Server
+
+MOST_HEAD_BYTES = 32_768
+# For so long a refused body is still read and thrown away: closed at once, the connection
+# would be reset, and the sender would see that instead of the answer.
+LINGER_SECONDS = 2.0
+
+REASONS = {
+    200: b"OK",
+    202: b"Accepted",
+    204: b"No Content",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
+}
+
+
+class Request:
+    """What was asked, with the few headers that anything here looks at. Its `answer` may be
+    given later, and by whoever holds it."""
+
+    __slots__ = (
+        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "is_preflight",
+        "is_waiting", "keep_alive", "method", "target",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection", began: float) -> None:
+        self._connection = connection
+        # On the server's clock, in seconds.
+        self.began = began
+        self.method = b""
+        self.target = b""
+        self.body = b""
+        self.content_type = ""
+        self.agent = ""
+        self.forwarded_for = ""
+        self.is_preflight = False
+        # For our word before it sends the body.
+        self.is_waiting = False
+        self.keep_alive = True
+
+    @property
+    def path(self) -> bytes:
+        path, _, _ = self.target.partition(b"?")
+        return unquote_to_bytes(path) if b"%" in path else path
+
+    @property
+    def peer(self) -> str:
+        """The address that the connection comes from."""
+        return self._connection.peer
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """`headers` are whole lines; those of the connection and the length are added."""
+        self._connection.answer(self, status, headers, body)
+
+
+class Connection(asyncio.Protocol):
+    """Parses one request after the other and hands each to the server's handler."""
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self._transport: Any = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        # The one that is being answered, and those that came behind it.
+        self._answering: Request | None = None
+        self._queue: deque[Request] = deque()
+        self._refused = False
+        self._reading = True
+        self.peer = ""
+        # When the last thing happened that this connection may wait after, on the server's clock.
+        self.since = 0.0
+        self.is_slow_reader = False
+
+    # --- What asyncio tells -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        name = transport.get_extra_info("peername")
+        self.peer = name[0] if name else ""
+        self.since = self.server.now
+        self.server.opened(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._forget_unread()
+        self.server.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._request is None:
+            self.since = self.server.now
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(400, error_body(None, None, "this is not HTTP/1.1 as RFC 9112 has it"))
+        if self._request is not None and not self._body and self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(431, error_body(None, None, f"headers over {MOST_HEAD_BYTES} bytes"))
+
+    def pause_writing(self) -> None:
+        self.is_slow_reader = True
+        self.since = self.server.now
+
+    def resume_writing(self) -> None:
+        self.is_slow_reader = False
+
+    # --- What the parser tells --------------------------------------------------------
+
+    @property
+    def request(self) -> Request:
+        """The one that is being read."""
+        assert self._request is not None  # noqa: S101  asked only between its begin and its end
+        return self._request
+
+    def on_message_begin(self) -> None:
+        self._request = Request(self, self.server.clock())
+
+    def on_url(self, url: bytes) -> None:
+        self.request.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        read = _HEADERS.get(name.lower())
+        if read is not None and not self._refused:
+            read(self, value)
+
+    def on_headers_complete(self) -> None:
+        request = self.request
+        request.method = self._parser.get_method()
+        request.keep_alive = self._parser.should_keep_alive()
+        self._head_bytes = 0
+        if request.is_waiting and self._answering is None and not self._refused:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._refused:
+            return
+        self._head_bytes = 0
+        self._body.append(body)
+        self._body_bytes += len(body)
+        self.server.buffered += len(body)
+        if self._body_bytes > self.server.most_body_bytes:
+            self.refuse_body()
+        elif self.server.buffered > self.server.most_buffered_bytes:
+            self._refuse(503, self.server.overloaded)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        if request is None or self._refused:
+            return
+        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._request = None
+        self._body = []
+        self._body_bytes = self._head_bytes = 0
+        if self._answering is None:
+            self._hand_over(request)
+        else:
+            self._queue.append(request)
+            self._hold_reading()
+
+    # --- Answers ----------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing was asked that is not answered."""
+        return self._answering is None and self._request is None
+
+    @property
+    def is_reading(self) -> bool:
+        """In the middle of a request that has not come whole."""
+        return self._request is not None and self._answering is None
+
+    def answer(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
+        self.server.buffered -= len(request.body)
+        if self._transport.is_closing() or self._answering is not request:
+            return
+        keep_alive = request.keep_alive and not self.server.draining and not self._refused
+        self._write(request, status, headers, body, keep_alive)
+        self._answering = None
+        self.since = self.server.now
+        if not keep_alive:
+            self.close()
+        elif self._queue:
+            self._hand_over(self._queue.popleft())
+        elif not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def time_out(self) -> None:
+        """The request did not come whole in time."""
+        self._refuse(408, error_body(None, None, "the request did not come whole in time"))
+
+    def close(self) -> None:
+        """What is written is sent first."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _hand_over(self, request: Request) -> None:
+        self._answering = request
+        self.server.handle(request)
+
+    def _hold_reading(self) -> None:
+        """Who sends on without waiting for answers waits in the kernel."""
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _write(
+        self, request: Request, status: int, headers: bytes, body: bytes, keep_alive: bool
+    ) -> None:
+        if request.method == b"HEAD":
+            length, body = b"content-length: %d\r\n" % len(body), b""
+        elif status == 204:
+            length = b""
+        else:
+            length = b"content-length: %d\r\n" % len(body)
+        close = b"" if keep_alive else b"connection: close\r\n"
+        self._transport.write(
+            b"HTTP/1.1 %d %s\r\n%s%s%s%s\r\n%s"
+            % (status, REASONS[status], self.server.date, headers, close, length, body)
+        )
+
+    def refuse_body(self) -> None:
+        headers, body = refusal(self.server.most_body_bytes)
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self._refuse_with(413, lines, body)
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        length = b"content-length: %d\r\n" % len(body)
+        self._refuse_with(status, JSON + CORS + b"connection: close\r\n" + length, body)
+
+    def _refuse_with(self, status: int, headers: bytes, body: bytes) -> None:
+        """The last answer on this connection; what else comes is thrown away. A request that
+        waits for its answer gets it first."""
+        if self._refused:
+            return
+        self._refused = True
+        self._forget_unread()
+        if self._answering is not None:
+            return
+        self._transport.write(
+            b"HTTP/1.1 %d %s\r\n%s%s\r\n%s"
+            % (status, REASONS[status], self.server.date, headers, body)
+        )
+        self._request = None
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self.close)
+
+    def _forget_unread(self) -> None:
+        """What came and will not be answered."""
+        unread = self._body_bytes + sum(len(request.body) for request in self._queue)
+        self.server.buffered -= unread
+        self._body_bytes = 0
+        self._body = []
+        self._queue.clear()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Some clients offer HTTP/2 with their first request; it is answered as it is."""
+        self._parser = httptools.HttpRequestParser(self)
+        if self._answering is None and self._request is not None:
+            self._refuse(400, error_body(None, None, "CONNECT and upgrades are not served here"))
+        elif rest:
+            self.data_received(rest)
+
+
+def _set_length(connection: Connection, value: bytes) -> None:
+    if value.isdigit() and int(value) > connection.server.most_body_bytes:
+        connection.refuse_body()
+
+
+def _set_content_type(connection: Connection, value: bytes) -> None:
+    connection.request.content_type = value.decode("latin-1")
+
+
+def _set_agent(connection: Connection, value: bytes) -> None:
+    connection.request.agent = value.decode("latin-1")
+
+
+def _add_forwarded(connection: Connection, value: bytes) -> None:
+    """Several headers are one list (RFC 9110 §5.3)."""
+    request = connection.request
+    text = value.decode("latin-1")
+    request.forwarded_for = f"{request.forwarded_for},{text}" if request.forwarded_for else text
+
+
+def _set_preflight(connection: Connection, value: bytes) -> None:
+    connection.request.is_preflight = True
+
+
+def _set_expectation(connection: Connection, value: bytes) -> None:
+    connection.request.is_waiting = value.lower() == b"100-continue"
+
+
+JSON = b"content-type: application/json\r\n"
+CORS = b"access-control-allow-origin: *\r\naccess-control-expose-headers: Retry-After\r\n"
+_HEADERS = {
+    b"content-length": _set_length,
+    b"content-type": _set_content_type,
+    b"user-agent": _set_agent,
+    b"x-forwarded-for": _add_forwarded,
+    b"access-control-request-method": _set_preflight,
+    b"expect": _set_expectation,
+}
