@@ -52,9 +52,7 @@ GIN_FORGETS = Door(
     variants=_GIN_VARIANTS,
 )
 DRF = Door("ours: DRF on Daphne", (sys.executable, "manage.py", "serve", "--port", "{port}"))
-# The door without a framework, as soon as it is there: its command, such as
-# `_granian("ingest.gateway:application")`, and its paths where they differ.
-FAST = Door("ours: fast door", ())
+FAST = Door("ours: gateway", (sys.executable, "manage.py", "gateway", "--port", "{port}"))
 BARE = Door("Granian, produce and answer on the ack", _granian("bench.ingest.bare:application"),
             batch=None)  # fmt: skip
 ECHO = Door("Granian, echo", _granian("bench.ingest.echo:application"), batch=None, logs=False)
