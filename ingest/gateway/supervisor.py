@@ -156,7 +156,7 @@ class Supervisor:
         workers = [*self._workers, *(worker for worker, _ in self._leaving)]
         for worker in workers:
             worker.part()
-        # Those that wait to be accepted are taken by the processes before they close it.
+        # Those that wait to be accepted are taken by the processes before they close their ends.
+        self._listener.close()
         for worker in workers:
             worker.end(deadline - time.monotonic())
-        self._listener.close()

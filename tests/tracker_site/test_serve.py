@@ -1,4 +1,5 @@
-"""`manage.py serve` as sites meet it: large bodies, and a stop that fails nobody."""
+"""`manage.py serve` and `manage.py gateway` as sites meet them: large bodies, and a stop that
+fails nobody."""
 
 import json
 import signal
@@ -14,7 +15,7 @@ import pytest
 from processing.log import Log
 from tests.conftest import Servers, make_topic, run_command
 from tests.processing.pipeline import wait_for
-from tests.tracker_site.web import Web
+from tests.tracker_site.web import Gateway, Web
 
 LIMIT = 100_000
 HEAD = b"POST /api/v1/track HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -46,15 +47,23 @@ def settings_of_web(
     }
 
 
+@pytest.fixture(scope="module", params=[Web, Gateway])
+def kind(request: pytest.FixtureRequest) -> type[Web]:
+    found: type[Web] = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory, settings_of_web: dict[str, str]) -> Iterator[Web]:
-    yield from running(Web(tmp_path_factory.mktemp("web"), settings_of_web))
+def web(
+    tmp_path_factory: pytest.TempPathFactory, settings_of_web: dict[str, str], kind: type[Web]
+) -> Iterator[Web]:
+    yield from running(kind(tmp_path_factory.mktemp("web"), settings_of_web))
 
 
 @pytest.fixture
-def slow_web(tmp_path: Path, settings_of_web: dict[str, str]) -> Iterator[Web]:
+def slow_web(tmp_path: Path, settings_of_web: dict[str, str], kind: type[Web]) -> Iterator[Web]:
     slowly = settings_of_web | {"KAFKA_LINGER_MS": str(LINGER_MS)}
-    yield from running(Web(tmp_path, slowly))
+    yield from running(kind(tmp_path, slowly))
 
 
 def running(web: Web) -> Iterator[Web]:
