@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.conf import settings
@@ -40,8 +40,23 @@ _WAITING_REQUESTS = 512
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
-class Answer:
+class _Accepted(msgspec.Struct, tag_field="status", tag="accepted"):
+    id: str
+    receipt: str
+
+
+class _Refused(msgspec.Struct, tag_field="status", tag="refused"):
+    error: dict[str, Any]
+
+
+class _Unavailable(msgspec.Struct, tag_field="status", tag="unavailable"):
+    id: str
+
+
+_Result = _Accepted | _Refused | _Unavailable
+
+
+class Answer(NamedTuple):
     """An HTTP status and the JSON body with it; `field` is what a refusal names."""
 
     status: int
@@ -69,7 +84,7 @@ class One:
 
     def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
         """Every message has a receipt."""
-        return Answer(202, _encode(_accepted(self._page_view, receipts[0])))
+        return Answer(202, _encode(_Accepted(self._page_view.id, str(receipts[0]))))
 
     def unavailable(self, trouble: KafkaUnavailable) -> Answer:
         return _unavailable(str(trouble))
@@ -195,25 +210,21 @@ def refused(refusal: Refusal) -> Answer:
 
 def _results(
     results: list[PageView | Refusal], receipts: Sequence[Receipt | None]
-) -> list[dict[str, Any]]:
+) -> list[_Result]:
     """One answer an event, in the order in which they were sent."""
     left = iter(receipts)
-    answers: list[dict[str, Any]] = []
+    answers: list[_Result] = []
     for result in results:
         if isinstance(result, Refusal):
-            answers.append({"status": "refused", "error": result.as_json()})
+            answers.append(_Refused(result.as_json()))
         elif receipt := next(left, None):
-            answers.append(_accepted(result, receipt))
+            answers.append(_Accepted(result.id, str(receipt)))
         else:
-            answers.append({"status": "unavailable", "id": result.id})
+            answers.append(_Unavailable(result.id))
     return answers
 
 
-def _accepted(page_view: PageView, receipt: Receipt | None) -> dict[str, Any]:
-    return {"status": "accepted", "id": page_view.id, "receipt": str(receipt)}
-
-
-def _unavailable(reason: str, results: list[dict[str, Any]] | None = None) -> Answer:
+def _unavailable(reason: str, results: list[_Result] | None = None) -> Answer:
     sentence = (
         f"{reason}. Send it again after {RETRY_AFTER_SECONDS} s; "
         "with an event_id it will be counted once."

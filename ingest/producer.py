@@ -79,26 +79,31 @@ class Delivery:
 
     def report(self, number: int, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self.receipts[number] = Receipt(message.partition() or 0, message.offset() or 0)
+            self.receipts[number] = _receipt(message)
         else:
             self.error = error.str()
-        self._finish(1)
+        with _finishing:
+            self._left -= 1
+            if self._left:
+                return
+        self._done(self)
 
     def report_only(self, error: KafkaError | None, message: Message) -> None:
         """The same for a request of one message."""
-        self.report(0, error, message)
+        if error is None:
+            self.receipts[0] = _receipt(message)
+        else:
+            self.error = error.str()
+        self._done(self)
 
     def give_up(self, messages: int, reason: str) -> None:
         """The last `messages` were not taken; nothing will be reported of them."""
         self.error = reason
-        self._finish(messages)
-
-    def _finish(self, messages: int) -> None:
         with _finishing:
             self._left -= messages
-            is_done = self._left == 0
-        if is_done:
-            self._done(self)
+            if self._left:
+                return
+        self._done(self)
 
     def unavailable(self) -> "KafkaUnavailable | None":
         """None when every message is safe."""
@@ -107,6 +112,13 @@ class Delivery:
         return KafkaUnavailable(
             f"Kafka did not acknowledge in time: {self.error or 'no answer'}", self.receipts
         )
+
+
+def _receipt(message: Message) -> Receipt:
+    partition, offset = message.partition(), message.offset()
+    # Every message that a broker has acknowledged has both.
+    assert partition is not None and offset is not None  # noqa: S101
+    return Receipt(partition, offset)
 
 
 class PageViewProducer:

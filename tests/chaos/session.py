@@ -405,8 +405,13 @@ class _Run:
 
     def _is_up(self) -> bool:
         """Web processes listen, consumers have joined and reported."""
+        try:
+            topic_id = self._topic_id()
+        except LogUnavailable:
+            # Not every broker knows of a new topic at once.
+            return False
         with self._servers.redis.primary.client() as client:
-            reports = client.hlen(f"status:{self._topic_id()}")
+            reports = client.hlen(f"status:{topic_id}")
         return reports == PARTITIONS and all(
             _listens(port) for port in self._product.web_ports.values()
         )
