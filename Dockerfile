@@ -1,4 +1,4 @@
-# One image for web, consumer, worker, beat and the jobs; the command says which it is.
+# One image for web, gateway, consumer, worker, beat and the jobs; the command says which it is.
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -24,7 +24,7 @@ RUN python -m compileall -q . \
 
 # A number, because Kubernetes can't tell from a name that it is not root.
 USER 10001
-EXPOSE 8080
+EXPOSE 8080 8081
 # The name localhost has to be in ALLOWED_HOSTS, as it is by default.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8080/livez', timeout=3)"]

@@ -55,6 +55,8 @@ DRF = Door("ours: DRF on Daphne", (sys.executable, "manage.py", "serve", "--port
 FAST = Door("ours: gateway", (sys.executable, "manage.py", "gateway", "--port", "{port}"))
 BARE = Door("Granian, produce and answer on the ack", _granian("bench.ingest.bare:application"),
             batch=None)  # fmt: skip
+OUR_ECHO = Door("our server, echo", (sys.executable, "-m", "bench.ingest.our_echo", "{port}"),
+                batch=None, logs=False)  # fmt: skip
 ECHO = Door("Granian, echo", _granian("bench.ingest.echo:application"), batch=None, logs=False)
 
-DOORS = [door for door in (GIN_ACKNOWLEDGED, GIN_FORGETS, FAST, DRF, BARE, ECHO) if door.command]
+DOORS = [GIN_ACKNOWLEDGED, GIN_FORGETS, FAST, OUR_ECHO, DRF, BARE, ECHO]

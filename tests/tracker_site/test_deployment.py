@@ -13,8 +13,10 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from ingest.gateway.supervisor import STOP_SECONDS
 from tests.tracker_site.test_settings import section
 from tracker_site import settings
+from tracker_site.management.commands.serve import DRAIN_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -167,9 +169,9 @@ def test_what_the_dockerfile_copies_is_sent_to_the_builder_and_exists() -> None:
 # --- Docker Compose ---------------------------------------------------------------------
 
 
-def test_only_web_is_open_and_only_to_this_machine() -> None:
+def test_only_the_doors_are_open_and_only_to_this_machine() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:${PORT:-8080}:8080"]
+    assert ports == ["127.0.0.1:${PORT:-8080}:8080", "127.0.0.1:${GATEWAY_PORT:-8081}:8081"]
 
 
 def test_services_wait_only_for_services_that_can_satisfy_them() -> None:
@@ -216,14 +218,13 @@ def test_probes_ask_for_a_host_that_is_answered(kustomization: str) -> None:
         assert header["value"] in environment["ALLOWED_HOSTS"].split(",")
 
 
-def test_web_has_time_to_drain() -> None:
-    from tracker_site.management.commands.serve import DRAIN_SECONDS
-
-    pod = PODS["Deployment web"]
-    (web,) = pod["containers"]
-    pause = int(web["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pause + DRAIN_SECONDS < pod["terminationGracePeriodSeconds"]
-    assert int(SERVICES["web"]["stop_grace_period"].rstrip("s")) > DRAIN_SECONDS
+@pytest.mark.parametrize(("name", "seconds"), [("web", DRAIN_SECONDS), ("gateway", STOP_SECONDS)])
+def test_the_doors_have_time_to_drain(name: str, seconds: float) -> None:
+    pod = PODS[f"Deployment {name}"]
+    (container,) = pod["containers"]
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pause + seconds < pod["terminationGracePeriodSeconds"]
+    assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) > seconds
 
 
 def test_there_is_never_a_second_beat() -> None:
