@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import redis
 from confluent_kafka import (
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -28,6 +27,7 @@ from processing.archive_replay import CLOCK_MARGIN_MS, RepairWaits
 from processing.counters import Counters
 from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
+from processing.gaps import GapFound, Gaps
 from processing.log import Log, LogUnavailable, Topic
 from processing.repair import Repair
 
@@ -86,6 +86,7 @@ class PageViewConsumer:
         self._assigned: list[int] = []
         self._stale = False
         self._counting: Counting | None = None
+        self._gaps = Gaps()
         # Offsets that have to be reached before an emptied store is whole again.
         self._goals: dict[int, int] = {}
         self._ends: dict[int, int] = {}
@@ -125,7 +126,7 @@ class PageViewConsumer:
                 self._synchronise()
             self._handle(self._poll())
             self._keep_house()
-        except MarkerMoved as news:
+        except (MarkerMoved, GapFound) as news:
             logger.warning("%s Beginning at the markers again.", news)
             self._stale = True
         except (LogUnavailable, RepairWaits, redis.RedisError) as trouble:
@@ -138,10 +139,10 @@ class PageViewConsumer:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = sorted(tp.partition for tp in partitions)
         self._stale = True
-        # Where to begin is decided by `_synchronise`; until then nothing is used.
-        self._kafka.assign(
-            [TopicPartition(tp.topic, tp.partition, OFFSET_END) for tp in partitions]
-        )
+        # Where to begin is decided by `_synchronise`; until then nothing is read. An offset that
+        # the broker has to be asked for could come in after the one that is decided on, and take
+        # its place (librdkafka #5345).
+        self._kafka.assign([])
         logger.info("Partitions assigned: %s", self._assigned)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -260,6 +261,8 @@ class PageViewConsumer:
             return
         batches, letters = self._decode(messages)
         self._confirm_topic()
+        for batch in batches:
+            self._gaps.check(batch.partition, self._position(batch.partition), batch.offsets)
         self._bury(letters)
         for batch in batches:
             self._count(batch)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ingest.pageview import encode
 from processing import keys
 from processing.consumer import ConsumerStopped
 from processing.management.commands.consume import kafka_settings
@@ -222,6 +224,50 @@ def test_it_begins_and_keeps_up_while_events_keep_coming(pipeline: Pipeline) -> 
         sender.join()
     pipeline.count_all(sent[0])
     assert today(pipeline)["pageviews"] == sent[0]
+
+
+class AstrayConsumer(Consumer):
+    """Begins to read three offsets later than it was told, once (as in librdkafka #5345)."""
+
+    astray = False
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        if partitions and not self.astray:
+            self.astray = True
+            partitions = [
+                TopicPartition(tp.topic, tp.partition, tp.offset + 3 * (tp.partition == 0))
+                for tp in partitions
+            ]
+        super().assign(partitions)
+
+
+def test_it_loses_nothing_when_kafkas_client_begins_elsewhere(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tests.processing.pipeline.Consumer", AstrayConsumer)
+    pipeline.send((page_view(visitor=f"v{n}") for n in range(20)), partition=0)
+    pipeline.count_all(20)
+    assert "the offsets 0 to 2 were not read" in caplog.text
+    assert pipeline.stats.ledger()["totals"]["holes"] == 0
+    assert today(pipeline)["pageviews"] == 20
+
+
+def test_it_passes_over_offsets_without_a_message(pipeline: Pipeline) -> None:
+    """The end of a transaction takes an offset."""
+    if pipeline.servers.kind != "apache":
+        pytest.skip("the embedded broker writes no markers of transactions")
+    producer = Producer(
+        {"bootstrap.servers": pipeline.servers.bootstrap_servers, "transactional.id": "t"}
+    )
+    producer.init_transactions(20)
+    for _ in range(3):
+        producer.begin_transaction()
+        producer.produce(pipeline.topic, encode(page_view()), partition=0)
+        producer.commit_transaction(20)
+    pipeline.send([page_view()], partition=0)
+    pipeline.run_until(pipeline.consumer(), lambda: today(pipeline)["pageviews"] == 4)
+    totals = pipeline.stats.ledger()["totals"]
+    assert (totals["counted"], totals["holes"]) == (4, 3)
 
 
 def test_it_balances_at_every_moment(pipeline: Pipeline) -> None:
