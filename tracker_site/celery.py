@@ -6,7 +6,8 @@ import warnings
 from celery import Celery
 from celery.platforms import SecurityWarning
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tracker_site.settings")
+# Where it is not set, this is a worker or beat.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tracker_site.daemon_settings")
 # It warns every root, and every group without a name, of tasks as pickles; ours are JSON.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 app = Celery("tracker_site")

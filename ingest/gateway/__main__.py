@@ -7,7 +7,7 @@ import sys
 
 import django
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tracker_site.gateway_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "tracker_site.daemon_settings"
 
 
 def main(listener: int, alive: int, ready: int) -> None:

@@ -31,7 +31,9 @@ class Child(Server):
         return [sys.executable, *self._arguments]
 
     def environment(self) -> dict[str, str]:
-        return self._settings
+        # Not what this process has for itself: Celery's get along with less.
+        kind = "daemon_settings" if "celery" in self._arguments else "settings"
+        return {"DJANGO_SETTINGS_MODULE": f"tracker_site.{kind}", **self._settings}
 
     def probe(self) -> bool:
         return True

@@ -23,9 +23,6 @@ class Command(BaseCommand):
         "processes by new ones, SIGTERM stops; neither cuts a request off."
     )
 
-    # They would import every view of the product.
-    requires_system_checks: list[str] = []
-
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8081)
