@@ -44,8 +44,8 @@ class Request:
     given later, and by whoever holds it."""
 
     __slots__ = (
-        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "is_preflight",
-        "is_waiting", "keep_alive", "method", "target",
+        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
+        "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -58,6 +58,9 @@ class Request:
         self.content_type = ""
         self.agent = ""
         self.forwarded_for = ""
+        # The header lines that say how long the body is.
+        self.framing = b""
+        self.offers_upgrade = False
         self.is_preflight = False
         # For our word before it sends the body.
         self.is_waiting = False
@@ -125,9 +128,8 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 data = b""
             except httptools.HttpParserUpgrade as upgrade:
-                # Some clients offer HTTP/2 with their first request; it is answered as it is.
-                data = data[upgrade.args[0] :]
-                self._parser = httptools.HttpRequestParser(self)
+                rest = data[upgrade.args[0] :]
+                data = b"" if self._refused else self._head_without_upgrade() + rest
             except httptools.HttpParserError:
                 self._refuse(400, error_body(None, None, "this is not HTTP/1.1 as RFC 9112 has it"))
         if self._request is not None and self._head_bytes > MOST_HEAD_BYTES:
@@ -137,6 +139,19 @@ class Connection(asyncio.Protocol):
         """A read may bring a head at once that is far too long."""
         for start in range(0, len(data), MOST_HEAD_BYTES):
             self.data_received(data[start : start + MOST_HEAD_BYTES])
+
+    def _head_without_upgrade(self) -> bytes:
+        """Some clients offer HTTP/2 with their first request, which is answered as it is. Its body
+        is left unread by the parser, so another one gets the head without the offer."""
+        request = self.request
+        close = b"" if request.keep_alive else b"connection: close\r\n"
+        head = b"%s %s HTTP/1.1\r\n%s%s\r\n" % (
+            request.method, request.target, close, request.framing,
+        )  # fmt: skip
+        request.method = request.target = request.framing = b""
+        request.offers_upgrade = request.is_waiting = False
+        self._parser = httptools.HttpRequestParser(self)
+        return head
 
     def pause_writing(self) -> None:
         """Who does not read the answers is asked nothing more: they would be kept here."""
@@ -157,7 +172,8 @@ class Connection(asyncio.Protocol):
         return self._request
 
     def on_message_begin(self) -> None:
-        self._request = Request(self, self.server.clock())
+        if self._request is None:  # else its head comes once more
+            self._request = Request(self, self.server.clock())
 
     def on_url(self, url: bytes) -> None:
         self.request.target += url
@@ -195,6 +211,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request = self._request
         if request is None or self._refused:
+            return
+        if request.offers_upgrade and self._parser.should_upgrade():
             return
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._request = None
@@ -323,8 +341,17 @@ class Connection(asyncio.Protocol):
 
 
 def _set_length(connection: Connection, value: bytes) -> None:
+    connection.request.framing += b"content-length: %s\r\n" % value
     if value.isdigit() and int(value) > connection.server.most_body_bytes:
         connection.refuse_body()
+
+
+def _add_encoding(connection: Connection, value: bytes) -> None:
+    connection.request.framing += b"transfer-encoding: %s\r\n" % value
+
+
+def _set_upgrade(connection: Connection, value: bytes) -> None:
+    connection.request.offers_upgrade = True
 
 
 def _set_content_type(connection: Connection, value: bytes) -> None:
@@ -355,6 +382,8 @@ CORS = b"access-control-allow-origin: *\r\naccess-control-expose-headers: Retry-
 _RETRY_AFTER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
 _HEADERS = {
     b"content-length": _set_length,
+    b"transfer-encoding": _add_encoding,
+    b"upgrade": _set_upgrade,
     b"content-type": _set_content_type,
     b"user-agent": _set_agent,
     b"x-forwarded-for": _add_forwarded,
