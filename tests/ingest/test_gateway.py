@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -69,6 +69,7 @@ def start(tmp_path: Path, environment: dict[str, str], topic: str) -> Iterator[S
             gateway.start_timeout = SECONDS
             stack.callback(gateway.stop)
             gateway.start()
+            wait_for(lambda: "The gateway serves" in gateway.log_path.read_text(), "all", SECONDS)
             return gateway
 
         yield start
@@ -234,6 +235,10 @@ def test_its_processes_end_with_the_one_that_started_them(start: Start) -> None:
 # --- What it follows ---------------------------------------------------------------------
 
 
+def has_status(gateway: Gateway, site: str, status: int) -> bool:
+    return post_once(gateway, site=site).status == status
+
+
 def test_it_follows_the_sites(start: Start, environment: dict[str, str]) -> None:
     """They are read every half a second."""
     gateway = start()
@@ -241,7 +246,7 @@ def test_it_follows_the_sites(start: Start, environment: dict[str, str]) -> None
         change = f"Site.objects.filter(public_id='{OTHER}').update(active={active})"
         code = f"from ingest.models import Site; {change}"
         run_command(environment["DATABASE_URL"], "shell", "-v0", "-c", code)
-        wait_for(lambda status=status: post_once(gateway, site=OTHER).status == status, str(status))
+        wait_for(partial(has_status, gateway, OTHER, status), f"{status} for the site", SECONDS)
         assert post_once(gateway).status == 202
 
 
@@ -253,9 +258,7 @@ def test_it_limits_one_site_and_no_other(start: Start) -> None:
     with closing(connect(gateway)) as connection:
         batch = json.dumps({"events": [{"page_url": "/", "site": SITE}] * 1_000})
         for _ in range(2):  # the burst is one batch; what more was sent is owed
-            connection.request(
-                "POST", "/api/v1/track/batch", batch, {"Content-Type": "text/plain"}
-            )
+            connection.request("POST", "/api/v1/track/batch", batch, {"Content-Type": "text/plain"})
             read_answer(connection)
         flood = [post(connection) for _ in range(50)]
         others = [post(connection, OTHER) for _ in range(50)]
@@ -331,11 +334,6 @@ def assert_unavailable(answers: list[tuple[Answer, float]]) -> None:
     assert {answer.status for answer, _ in answers} == {503}
     assert {answer.headers["Retry-After"] for answer, _ in answers} == {"2"}
     assert max(seconds for _, seconds in answers) < DELIVERY_SECONDS + 10
-
-
-def reasons(answers: list[tuple[Answer, float]]) -> Counter[bool]:
-    """How many were refused at once because too many wait."""
-    return Counter("too many" in answer.body["error"]["reason"] for answer, _ in answers)
 
 
 def is_ready(gateway: Gateway) -> int:

@@ -478,7 +478,7 @@ def test_it_closes_idle_connections(serve: Serve) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_it_waits_for_its_own_answer_as_long_as_that_takes(serve: Serve) -> None:
-    running = serve(lambda request: running.later(3.5, echo, request))
+    running: Running = serve(lambda request: running.later(3.5, echo, request))
     assert running.client().send(GET % b"late").answer().body == b"/late"
 
 

@@ -22,7 +22,7 @@ class Answer:
 class Web(Child):
     """The web process with `settings`; ready once it answers."""
 
-    arguments = ("serve",)
+    arguments: tuple[str, ...] = ("serve",)
 
     def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         port = free_port()
