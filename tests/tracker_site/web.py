@@ -49,7 +49,7 @@ class Web(Child):
 class Gateway(Web):
     """The fast door, in one process under its supervisor."""
 
-    arguments = ("gateway",)
+    arguments: tuple[str, ...] = ("gateway",)
 
 
 def read_answer(connection: HTTPConnection, as_json: bool = True) -> Answer:
