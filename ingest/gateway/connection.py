@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from ingest.body_limit import refusal
-from ingest.door import error_body
+from ingest.door import RETRY_AFTER_SECONDS, error_body
 
 if TYPE_CHECKING:
     from ingest.gateway.server import Server
@@ -44,8 +44,8 @@ class Request:
     given later, and by whoever holds it."""
 
     __slots__ = (
-        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "is_preflight",
-        "is_waiting", "keep_alive", "method", "target",
+        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
+        "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -58,6 +58,9 @@ class Request:
         self.content_type = ""
         self.agent = ""
         self.forwarded_for = ""
+        # The header lines that say how long the body is.
+        self.framing = b""
+        self.offers_upgrade = False
         self.is_preflight = False
         # For our word before it sends the body.
         self.is_waiting = False
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._answering: Request | None = None
         self._queue: deque[Request] = deque()
         self._refused = False
+        self._handing_over = False
         self._reading = True
         self.peer = ""
         # When the last thing happened that this connection may wait after, on the server's clock.
@@ -113,26 +117,51 @@ class Connection(asyncio.Protocol):
         self.server.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if len(data) > MOST_HEAD_BYTES:
+            self._receive_in_pieces(data)
             return
         if self._request is None:
             self.since = self.server.now
         self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(400, error_body(None, None, "this is not HTTP/1.1 as RFC 9112 has it"))
-        if self._request is not None and not self._body and self._head_bytes > MOST_HEAD_BYTES:
+        while data and not self._refused:
+            try:
+                self._parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
+                data = b"" if self._refused else self._head_without_upgrade() + rest
+            except httptools.HttpParserError:
+                self._refuse(400, error_body(None, None, "this is not HTTP/1.1 as RFC 9112 has it"))
+        if self._request is not None and self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(431, error_body(None, None, f"headers over {MOST_HEAD_BYTES} bytes"))
 
+    def _receive_in_pieces(self, data: bytes) -> None:
+        """A read may bring a head at once that is far too long."""
+        for start in range(0, len(data), MOST_HEAD_BYTES):
+            self.data_received(data[start : start + MOST_HEAD_BYTES])
+
+    def _head_without_upgrade(self) -> bytes:
+        """Some clients offer HTTP/2 with their first request, which is answered as it is. Its body
+        is left unread by the parser, so another one gets the head without the offer."""
+        request = self.request
+        close = b"" if request.keep_alive else b"connection: close\r\n"
+        head = b"%s %s HTTP/1.1\r\n%s%s\r\n" % (
+            request.method, request.target, close, request.framing,
+        )  # fmt: skip
+        request.method = request.target = request.framing = b""
+        request.offers_upgrade = request.is_waiting = False
+        self._parser = httptools.HttpRequestParser(self)
+        return head
+
     def pause_writing(self) -> None:
+        """Who does not read the answers is asked nothing more: they would be kept here."""
         self.is_slow_reader = True
         self.since = self.server.now
+        self._hold_reading()
 
     def resume_writing(self) -> None:
         self.is_slow_reader = False
+        self._read_on()
 
     # --- What the parser tells --------------------------------------------------------
 
@@ -143,23 +172,29 @@ class Connection(asyncio.Protocol):
         return self._request
 
     def on_message_begin(self) -> None:
-        self._request = Request(self, self.server.clock())
+        if self._request is None:  # else its head comes once more
+            self._request = Request(self, self.server.clock())
 
     def on_url(self, url: bytes) -> None:
         self.request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         read = _HEADERS.get(name.lower())
-        if read is not None and not self._refused:
+        # What comes behind the body is a trailer: whoever sent it, it says nothing here.
+        if read is not None and not self._refused and not self.request.method:
             read(self, value)
 
     def on_headers_complete(self) -> None:
-        request = self.request
+        request = self._request
+        if request is None:
+            return
         request.method = self._parser.get_method()
         request.keep_alive = self._parser.should_keep_alive()
         self._head_bytes = 0
         if request.is_waiting and self._answering is None and not self._refused:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if request.method == b"CONNECT":
+            self._refuse(400, error_body(None, None, "this is no proxy"))
 
     def on_body(self, body: bytes) -> None:
         if self._refused:
@@ -171,11 +206,13 @@ class Connection(asyncio.Protocol):
         if self._body_bytes > self.server.most_body_bytes:
             self.refuse_body()
         elif self.server.buffered > self.server.most_buffered_bytes:
-            self._refuse(503, self.server.overloaded)
+            self._refuse(503, self.server.overloaded, _RETRY_AFTER)
 
     def on_message_complete(self) -> None:
         request = self._request
         if request is None or self._refused:
+            return
+        if request.offers_upgrade and self._parser.should_upgrade():
             return
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._request = None
@@ -210,10 +247,9 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             self.close()
         elif self._queue:
-            self._hand_over(self._queue.popleft())
+            self._hand_over_queue()
         elif not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
+            self._read_on()
 
     def time_out(self) -> None:
         """The request did not come whole in time."""
@@ -221,6 +257,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """What is written is sent first."""
+        self._request = None
         self._transport.close()
 
     def abort(self) -> None:
@@ -230,11 +267,29 @@ class Connection(asyncio.Protocol):
         self._answering = request
         self.server.handle(request)
 
+    def _hand_over_queue(self) -> None:
+        """Those that are answered at once come back here: thousands of them, one in the other,
+        would overflow the stack."""
+        if self._handing_over:
+            return
+        self._handing_over = True
+        try:
+            while self._queue and self._answering is None and not self._transport.is_closing():
+                self._hand_over(self._queue.popleft())
+        finally:
+            self._handing_over = False
+
     def _hold_reading(self) -> None:
         """Who sends on without waiting for answers waits in the kernel."""
-        if self._reading:
+        if self._reading and not self._transport.is_closing():
             self._reading = False
             self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        may_read = not (self._queue or self.is_slow_reader or self._transport.is_closing())
+        if may_read and not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
 
     def _write(
         self, request: Request, status: int, headers: bytes, body: bytes, keep_alive: bool
@@ -256,9 +311,9 @@ class Connection(asyncio.Protocol):
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         self._refuse_with(413, lines, body)
 
-    def _refuse(self, status: int, body: bytes) -> None:
+    def _refuse(self, status: int, body: bytes, headers: bytes = b"") -> None:
         length = b"content-length: %d\r\n" % len(body)
-        self._refuse_with(status, JSON + CORS + b"connection: close\r\n" + length, body)
+        self._refuse_with(status, JSON + CORS + headers + b"connection: close\r\n" + length, body)
 
     def _refuse_with(self, status: int, headers: bytes, body: bytes) -> None:
         """The last answer on this connection; what else comes is thrown away. A request that
@@ -284,18 +339,19 @@ class Connection(asyncio.Protocol):
         self._body = []
         self._queue.clear()
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Some clients offer HTTP/2 with their first request; it is answered as it is."""
-        self._parser = httptools.HttpRequestParser(self)
-        if self._answering is None and self._request is not None:
-            self._refuse(400, error_body(None, None, "CONNECT and upgrades are not served here"))
-        elif rest:
-            self.data_received(rest)
-
 
 def _set_length(connection: Connection, value: bytes) -> None:
+    connection.request.framing += b"content-length: %s\r\n" % value
     if value.isdigit() and int(value) > connection.server.most_body_bytes:
         connection.refuse_body()
+
+
+def _add_encoding(connection: Connection, value: bytes) -> None:
+    connection.request.framing += b"transfer-encoding: %s\r\n" % value
+
+
+def _set_upgrade(connection: Connection, value: bytes) -> None:
+    connection.request.offers_upgrade = True
 
 
 def _set_content_type(connection: Connection, value: bytes) -> None:
@@ -323,8 +379,11 @@ def _set_expectation(connection: Connection, value: bytes) -> None:
 
 JSON = b"content-type: application/json\r\n"
 CORS = b"access-control-allow-origin: *\r\naccess-control-expose-headers: Retry-After\r\n"
+_RETRY_AFTER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
 _HEADERS = {
     b"content-length": _set_length,
+    b"transfer-encoding": _add_encoding,
+    b"upgrade": _set_upgrade,
     b"content-type": _set_content_type,
     b"user-agent": _set_agent,
     b"x-forwarded-for": _add_forwarded,

@@ -116,3 +116,6 @@ class Server:
                 connection.time_out()
         elif connection.is_idle and silent > IDLE_SECONDS:
             connection.close()
+            # Closed long ago, but the other end does not take the rest of its answer.
+            if silent > IDLE_SECONDS + SLOW_READER_SECONDS:
+                connection.abort()

@@ -95,7 +95,8 @@ class Supervisor:
             on_ready()
             while not self._stopping:
                 self._keep()
-                select.select([self._wake_read], [], [], 0.5)
+                if select.select([self._wake_read], [], [], 0.5)[0]:
+                    os.read(self._wake_read, 4_096)
         finally:
             self._stop()
 
@@ -109,7 +110,6 @@ class Supervisor:
     def _keep(self) -> None:
         if self._reloading:
             self._reloading = False
-            os.read(self._wake_read, 4_096)
             self._reload()
         for worker in [worker for worker in self._workers if worker.is_dead()]:
             logger.error("The gateway process %d died; another one is started.", worker.pid)

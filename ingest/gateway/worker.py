@@ -88,7 +88,12 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_reader(alive, stop.set)
+
+    def part_as_orphan() -> None:
+        loop.remove_reader(alive)
+        stop.set()
+
+    loop.add_reader(alive, part_as_orphan)
     reports = _Reports(door.producer, loop)
     server = Server(lambda _: None, settings.MAX_BODY_BYTES)
     routes = Routes(door, read_networks(settings.TRUSTED_PROXIES), readiness.missing, server.clock)
@@ -110,6 +115,9 @@ class _Reports:
         self._loop = loop
 
     def take(self) -> None:
-        self._producer.poll()
-        seconds = POLL_SECONDS if self._producer.waiting else IDLE_POLL_SECONDS
-        self._loop.call_later(seconds, self.take)
+        try:
+            self._producer.poll()
+        finally:
+            # Whatever one report did, the others are awaited.
+            seconds = POLL_SECONDS if self._producer.waiting else IDLE_POLL_SECONDS
+            self._loop.call_later(seconds, self.take)

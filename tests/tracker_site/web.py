@@ -22,7 +22,7 @@ class Answer:
 class Web(Child):
     """The web process with `settings`; ready once it answers."""
 
-    arguments = ("serve",)
+    arguments: tuple[str, ...] = ("serve",)
 
     def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         port = free_port()
@@ -49,7 +49,7 @@ class Web(Child):
 class Gateway(Web):
     """The fast door, in one process under its supervisor."""
 
-    arguments = ("gateway",)
+    arguments: tuple[str, ...] = ("gateway",)
 
 
 def read_answer(connection: HTTPConnection, as_json: bool = True) -> Answer:
