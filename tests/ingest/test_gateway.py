@@ -214,10 +214,11 @@ def test_it_replaces_a_process_that_died(start: Start) -> None:
     gateway = start(TwoProcesses)
     before = workers(gateway)
     os.kill(min(before), signal.SIGKILL)
+    wait_for(lambda: min(before) not in workers(gateway), "its end", SECONDS)
     assert post_once(gateway).status == 202, "the other one goes on"
     wait_for(lambda: len(workers(gateway)) == 2, "another process", SECONDS)
-    assert min(before) not in workers(gateway)
     os.kill(max(before), signal.SIGKILL)
+    wait_for(lambda: max(before) not in workers(gateway), "its end", SECONDS)
     assert post_once(gateway).status == 202, "the new one serves"
 
 
