@@ -140,6 +140,8 @@ class PageViewProducer:
         self._troubled = False
         self._events = 0
         self._requests = 0
+        # Called when reports begin to be awaited; whoever polls sets it.
+        self.on_waiting: Callable[[], None] = lambda: None
 
     @property
     def waiting(self) -> int:
@@ -164,6 +166,8 @@ class PageViewProducer:
 
         delivery = Delivery(len(messages), finish)
         self._hand_over(messages, delivery)
+        if self._requests == 1:
+            self.on_waiting()
         return delivery
 
     def send(self, messages: Sequence[tuple[str, bytes]]) -> list[Receipt]:

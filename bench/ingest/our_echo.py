@@ -1,13 +1,18 @@
 """`python -m bench.ingest.our_echo PORT`: the gateway's server with nothing behind it."""
 
 import asyncio
+import os
 import socket
 import sys
 
+import django
 import uvloop
 
-from ingest.gateway.connection import JSON, Request
-from ingest.gateway.server import Server
+os.environ["DJANGO_SETTINGS_MODULE"] = "tracker_site.daemon_settings"
+django.setup()
+
+from ingest.gateway.connection import JSON, Request  # noqa: E402
+from ingest.gateway.server import Server  # noqa: E402
 
 ANSWER = b'{"status":"accepted"}'
 

@@ -94,11 +94,10 @@ async def _serve(
         stop.set()
 
     loop.add_reader(alive, part_as_orphan)
-    reports = _Reports(door.producer, loop)
+    _Reports(door.producer, loop)
     server = Server(lambda _: None, settings.MAX_BODY_BYTES)
     routes = Routes(door, read_networks(settings.TRUSTED_PROXIES), readiness.missing, server.clock)
     server.handle = routes.handle
-    reports.take()
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -113,11 +112,18 @@ class _Reports:
     def __init__(self, producer: PageViewProducer, loop: asyncio.AbstractEventLoop) -> None:
         self._producer = producer
         self._loop = loop
+        self._next: asyncio.Handle = loop.call_soon(self._take)
+        producer.on_waiting = self._hurry
 
-    def take(self) -> None:
+    def _take(self) -> None:
         try:
             self._producer.poll()
         finally:
             # Whatever one report did, the others are awaited.
             seconds = POLL_SECONDS if self._producer.waiting else IDLE_POLL_SECONDS
-            self._loop.call_later(seconds, self.take)
+            self._next = self._loop.call_later(seconds, self._take)
+
+    def _hurry(self) -> None:
+        """The first request after a pause must not wait for the end of it."""
+        self._next.cancel()
+        self._next = self._loop.call_later(POLL_SECONDS, self._take)
