@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _concerns_database(item: pytest.Item) -> bool:
     """Which broker runs makes no difference to the database, so one of them is enough."""
+    if item.get_closest_marker("any_database") is not None:
+        return False
     fixtures = set(getattr(item, "fixturenames", ()))
     uses = item.get_closest_marker("django_db") is not None or fixtures & DATABASE_FIXTURES
     call = getattr(item, "callspec", None)

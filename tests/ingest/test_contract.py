@@ -24,7 +24,7 @@ EVENT: dict[str, Any] = {"user_id": "user123", "page_url": "/home", "timestamp":
 JSON_TYPE = "application/json"
 
 # One pair of servers for all of them.
-pytestmark = pytest.mark.xdist_group("contract")
+pytestmark = [pytest.mark.xdist_group("contract"), pytest.mark.any_database]
 
 
 @dataclass(frozen=True)
