@@ -154,7 +154,7 @@ def _commit_before_apply(consumer: Any) -> None:
 
 
 def _dead_letters_dropped(dead_letters: Any) -> None:
-    dead_letters.DeadLetters.keep = lambda self, letters: None
+    dead_letters.DeadLetters.keep = lambda self, letters, topic_id: None
 
 
 def _no_duplicates(aggregation: Any) -> None:
