@@ -62,12 +62,13 @@ class RunningStack:
         return self.process.wait(90)
 
     def kill_everything(self) -> None:
-        """SIGKILL to the supervisor and whatever it started, at once."""
-        for entry in self.state()["processes"]:
-            self._kill(int(entry["pid"]))
+        """SIGKILL to the supervisor and whatever it started; to it first, lest it start again what
+        dies."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        for entry in self.state()["processes"]:
+            self._kill(int(entry["pid"]))
 
     def close(self) -> None:
         """Leave nothing running, whatever the test did."""
