@@ -6,8 +6,9 @@ import warnings
 from celery import Celery
 from celery.platforms import SecurityWarning
 
-# Where it is not set, this is a worker or beat.
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tracker_site.daemon_settings")
+# Every process imports this, those that serve pages too: only who starts a worker or beat can
+# say that it does with less (`daemon_settings`).
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tracker_site.settings")
 # It warns every root, and every group without a name, of tasks as pickles; ours are JSON.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 app = Celery("tracker_site")

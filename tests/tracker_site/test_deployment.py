@@ -133,6 +133,26 @@ def test_the_commands_exist() -> None:
     assert found <= set(get_commands())
 
 
+def test_celery_does_without_what_serves_pages() -> None:
+    lean = {"DJANGO_SETTINGS_MODULE": "tracker_site.daemon_settings"}
+    for name in ("worker", "beat"):
+        assert lean.items() <= SERVICES[name]["environment"].items()
+        (container,) = PODS[f"Deployment {name}"]["containers"]
+        assert {entry["name"]: entry["value"] for entry in container["env"]} == lean
+
+
+def test_any_asgi_server_can_serve_the_application() -> None:
+    """Nothing is set but what the operator sets, as for `daphne tracker_site.asgi:application`."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from tracker_site.asgi import application"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SECRET_KEY": "x", "DATA_DIR": "/nonexistent/folder"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_command_line_is_a_known_one() -> None:
     for line in command_lines():
         assert "manage.py" in line or re.search("celery .*-A tracker_site (worker|beat)", line)
