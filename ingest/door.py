@@ -200,6 +200,14 @@ def error_body(field: str | None, value: object, reason: str) -> bytes:
     return _encode({"error": {"field": field, "value": value, "reason": reason}})
 
 
+def try_again(reason: str) -> str:
+    """What is said with 503."""
+    return (
+        f"{reason}. Send it again after {RETRY_AFTER_SECONDS} s; "
+        "with an event_id it will be counted once."
+    )
+
+
 def method_not_allowed(method: str) -> bytes:
     return error_body(None, None, f"{method} is not allowed here; send {ALLOWED_METHODS}")
 
@@ -225,11 +233,7 @@ def _results(
 
 
 def _unavailable(reason: str, results: list[_Result] | None = None) -> Answer:
-    sentence = (
-        f"{reason}. Send it again after {RETRY_AFTER_SECONDS} s; "
-        "with an event_id it will be counted once."
-    )
-    body: dict[str, Any] = {"error": {"field": None, "value": None, "reason": sentence}}
+    body: dict[str, Any] = {"error": {"field": None, "value": None, "reason": try_again(reason)}}
     if results is not None:
         body["results"] = results
     return Answer(503, _encode(body), RETRY_AFTER_SECONDS)

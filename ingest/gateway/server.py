@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 
-from ingest.door import RETRY_AFTER_SECONDS, error_body
+from ingest.door import error_body, try_again
 from ingest.gateway.connection import Connection, Request
 
 logger = logging.getLogger(__name__)
@@ -50,11 +50,7 @@ class Server:
         self.draining = False
         self._drained_since = 0.0
         self._connections: set[Connection] = set()
-        self.overloaded = error_body(
-            None, None,
-            f"too many bodies are being read. Send it again after {RETRY_AFTER_SECONDS} s; with an "
-            "event_id it will be counted once.",
-        )  # fmt: skip
+        self.overloaded = error_body(None, None, try_again("too many bodies are being read"))
 
     async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Returns once `stop` is set and every connection is gone or its time is over."""
