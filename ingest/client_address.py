@@ -19,15 +19,16 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     """
     address = peer
     for hop in reversed([word.strip() for word in forwarded_for.split(",") if word.strip()]):
-        if not _is_trusted(address, trusted):
+        if not is_in(address, trusted):
             break
         address = hop
     return address
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """False for what is no address."""
     try:
         parsed = ip_address(address)
     except ValueError:
         return False
-    return any(parsed in network for network in trusted)
+    return any(parsed in network for network in networks)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from ingest.enrichment.click_id import Click, find_click
 from ingest.refusals import Refusal
 
 UTM_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
@@ -16,11 +17,14 @@ _control_character = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class PageUrl(NamedTuple):
-    """`hostname` is None for a bare path; `utm` holds the five `utm_*` that were given."""
+    """`hostname` is None for a bare path; `utm` holds the five `utm_*` that were given; `query` is
+    without its “?”."""
 
     hostname: str | None
     path: str
     utm: Mapping[str, str]
+    query: str = ""
+    click: Click | None = None
 
 
 def read_page_url(text: str) -> PageUrl:
@@ -39,7 +43,8 @@ def _read(text: str) -> PageUrl:
     path, _, query = path.partition("?")
     if len(path) > _MAX_PATH:
         raise _refusal(text, f"the path has {len(path)} characters, the most is {_MAX_PATH}")
-    return PageUrl(hostname, path or "/", _campaign(query))
+    values = _read_query(query)
+    return PageUrl(hostname, path or "/", _campaign(values), query, find_click(values))
 
 
 # Sites have far fewer pages than page views (5 µs without, 0.1 µs with). Bounded: 4 MB.
@@ -59,12 +64,15 @@ def _split_address(text: str) -> tuple[str, str]:
     return f"{parts.path or '/'}{query}", hostname
 
 
-def _campaign(query: str) -> dict[str, str]:
-    """The `utm_*` of a query; `ref` stands in for a missing `utm_source`."""
+def _read_query(query: str) -> dict[str, str]:
     try:
-        values = dict(parse_qsl(query, max_num_fields=200)) if query else {}
+        return dict(parse_qsl(query, max_num_fields=200)) if query else {}
     except ValueError:
         return {}
+
+
+def _campaign(values: Mapping[str, str]) -> dict[str, str]:
+    """The `utm_*` of a query; `ref` stands in for a missing `utm_source`."""
     utm = {name: values[name][:_MAX_VALUE] for name in UTM_FIELDS if values.get(name)}
     if values.get("ref"):
         utm.setdefault("utm_source", values["ref"][:_MAX_VALUE])

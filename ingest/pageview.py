@@ -44,6 +44,7 @@ class PageView(msgspec.Struct, omit_defaults=True, frozen=True):
     hostname: str | None = None
     title: str | None = None
     referrer: str | None = None
+    source: str | None = None
     channel: str | None = None
     utm_source: str | None = None
     utm_medium: str | None = None
@@ -53,10 +54,14 @@ class PageView(msgspec.Struct, omit_defaults=True, frozen=True):
     country: str | None = None
     region: str | None = None
     browser: str | None = None
+    browser_version: str | None = None
     os: str | None = None
+    os_version: str | None = None
     device: str | None = None
     screen: str | None = None
+    screen_class: str | None = None
     language: str | None = None
+    time_zone: str | None = None
     bot: str | None = None
     props: dict[str, str | int | float | bool] | None = None
 

@@ -99,6 +99,22 @@ class TrackRequest(msgspec.Struct):
         Annotated[str, Meta(max_length=35, description="Browser language.", examples=["en-GB"])]
         | None
     ) = None
+    time_zone: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64, description="Browser time zone (IANA).", examples=["Europe/Berlin"]
+            ),
+        ]
+        | None
+    ) = None
+    headless: Annotated[
+        bool | None,
+        Meta(
+            description="True: the browser is steered by a program, as `navigator.webdriver` "
+            "tells; the page view is counted as a bot's."
+        ),
+    ] = None
 
 
 class _Batch(msgspec.Struct):

@@ -49,6 +49,12 @@ SCHEMA = pa.schema(
         ("bot", pa.string()),
         ("props", pa.string()),
         ("raw", pa.binary()),
+        # Not in objects that were written before there was enrichment.
+        ("source", pa.string()),
+        ("browser_version", pa.string()),
+        ("os_version", pa.string()),
+        ("screen_class", pa.string()),
+        ("time_zone", pa.string()),
     ]
 )
 _FIELDS = PageView.__struct_fields__
@@ -107,7 +113,7 @@ def read_rows(rows: pa.RecordBatch) -> Iterator[tuple[int, PageView | None]]:
         if raw is not None:
             yield offset, None
             continue
-        fields = {name: row[name] for name in _FIELDS if row[name] is not None}
+        fields = {name: row[name] for name in _FIELDS if row.get(name) is not None}
         if "props" in fields:
             fields["props"] = msgspec.json.decode(fields["props"])
         yield offset, PageView(**fields)

@@ -59,6 +59,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # limit off.
 RATE_LIMIT_ADDRESS = env.number("RATE_LIMIT_ADDRESS", 100)
 RATE_LIMIT_SITE = env.number("RATE_LIMIT_SITE", 0)
+# A file of MaxMind's format in place of the packaged one; off: page views have no country.
+GEOIP_DATABASE = env.text("GEOIP_DATABASE", "")
+# One domain a line, in place of our own short list.
+REFERRER_SPAM_FILE = env.text("REFERRER_SPAM_FILE", "")
 
 # --- Kafka -----------------------------------------------------------------------------
 KAFKA_BOOTSTRAP_SERVERS = env.text("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")

@@ -1,0 +1,14 @@
+"""Who sent a request, as far as connection and headers tell; none of it goes into the message."""
+
+from typing import NamedTuple
+
+from ingest.enrichment.client_hints import NO_HINTS, ClientHints
+
+
+class Sender(NamedTuple):
+    """`internal`: the header X-Tracker-Internal, by which a site's own people are left out."""
+
+    address: str
+    agent: str
+    hints: ClientHints = NO_HINTS
+    internal: str = ""
