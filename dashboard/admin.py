@@ -46,6 +46,8 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at
             "active",
             "time_zone",
             "retention_days",
+            "path_rules",
+            "internal_addresses",
         ]
 
 
@@ -71,7 +73,10 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fieldsets = [
         (None, {"fields": ["public_id", "name", "active", "live_page"]}),
         ("What is accepted", {"fields": ["allowed_hostnames"]}),
-        ("How it is counted", {"fields": ["time_zone", "retention_days"]}),
+        (
+            "How it is counted",
+            {"fields": ["time_zone", "retention_days", "path_rules", "internal_addresses"]},
+        ),
         ("Send page views", {"fields": ["snippet", "request_line"]}),
     ]
 

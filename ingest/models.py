@@ -6,6 +6,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from ingest.enrichment.internal import read_internal
+from ingest.enrichment.path import read_path_rules
+
 
 def validate_time_zone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
@@ -17,6 +20,20 @@ def validate_time_zone(name: str) -> None:
 def validate_hostnames(text: str) -> None:
     for hostname in text.split():
         _hostname(hostname.removeprefix("*."))
+
+
+def validate_path_rules(text: str) -> None:
+    try:
+        read_path_rules(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def validate_internal_addresses(text: str) -> None:
+    try:
+        read_internal(text)
+    except ValueError as error:
+        raise ValidationError(f"{error}. Write addresses such as 203.0.113.0/24.") from None
 
 
 _hostname = RegexValidator(
@@ -74,6 +91,19 @@ class Site(models.Model):
         help_text="How many days the counts are kept. Events older than that are not counted "
         "but shown as late. Empty: for ever. The raw archive is not touched.",
     )
+    path_rules = models.TextField(
+        blank=True,
+        validators=[validate_path_rules],
+        help_text="What counts as one page, a rule a line: lower-case · keep-slash · keep-query "
+        "page q · /user/*/edit -> /user/:id/edit · /shop/** -> /shop. Query, fragment and a slash "
+        "at the end are dropped anyhow. Applies to events that arrive from then on.",
+    )
+    internal_addresses = models.TextField(
+        blank=True,
+        validators=[validate_internal_addresses],
+        help_text="Addresses or networks of the site's own people, one a line: 203.0.113.0/24. "
+        "Their page views are counted as bots, with the reason “internal”.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -81,3 +111,14 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.public_id
+
+
+class VisitorSalt(models.Model):
+    """The secret of one calendar day, of which browsers' visitor hashes are made; gone when the
+    last time zone has left the day."""
+
+    day = models.DateField(primary_key=True)
+    salt = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"{self.day}"
