@@ -6,24 +6,18 @@ the clock and the sender's address.
 
 import os
 from datetime import datetime
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from ingest.enrichment.steps import Enrichment
 from ingest.event_time import read_time
 from ingest.models import Site
 from ingest.page_url import PageUrl, read_page_url
 from ingest.pageview import PageView
 from ingest.refusals import Refusal
+from ingest.sender import Sender as Sender
 from ingest.sites import SiteDirectory
 from ingest.track_request import TrackRequest
 from ingest.visitor import VisitorHash
-
-
-class Sender(NamedTuple):
-    """Who sent the request; none of it goes into the message."""
-
-    address: str
-    agent: str
 
 
 class Acceptance:
@@ -32,10 +26,17 @@ class Acceptance:
     `default_site` receives events that name none. `sites` answers without I/O per event.
     """
 
-    def __init__(self, sites: SiteDirectory, default_site: str, visitors: VisitorHash) -> None:
+    def __init__(
+        self,
+        sites: SiteDirectory,
+        default_site: str,
+        visitors: VisitorHash,
+        enrichment: Enrichment,
+    ) -> None:
         self._sites = sites
         self._default_site = default_site
         self._visitors = visitors
+        self._enrich = enrichment.fields
 
     def accept(self, request: TrackRequest, sender: Sender, received: int) -> PageView:
         """The message of one event that arrived at `received` (Unix ms). Raises `Refusal`."""
@@ -50,15 +51,12 @@ class Acceptance:
             visitor=self._visitor(site, request, sender, received),
             name=request.name,
             hostname=page.hostname,
-            path=page.path,
             title=request.title or None,
-            referrer=request.referrer or None,
-            screen=request.screen or None,
-            language=request.language or None,
             ts=ts,
             received=received,
             props=_props(request) if request.props else None,
             **page.utm,  # type: ignore[arg-type]  # its names are the five utm_*
+            **self._enrich(request, page, sender, site.path_rules, site.internal_addresses),
         )
 
     def _find_site(self, request: TrackRequest) -> Site:

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 PREFIX = "/api/v1/track"
-HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, X-Tracker-Bot",
+}
 PREFLIGHT_HEADERS = {
     **HEADERS,
     "Access-Control-Allow-Methods": "POST, OPTIONS",

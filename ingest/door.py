@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
+from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
 from ingest.producer import (
     Delivery,
@@ -29,7 +30,6 @@ from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
 from ingest.track_request import MAX_BATCH_EVENTS, read_batch, read_event
-from ingest.visitor import VisitorHash
 
 RETRY_AFTER_SECONDS = 2
 ALLOWED_METHODS = "POST, OPTIONS"
@@ -57,12 +57,14 @@ _Result = _Accepted | _Refused | _Unavailable
 
 
 class Answer(NamedTuple):
-    """An HTTP status and the JSON body with it; `field` is what a refusal names."""
+    """An HTTP status and the JSON body with it; `field` is what a refusal names, `bots` why
+    accepted events are not a person's."""
 
     status: int
     body: bytes
     retry_after: int | None = None
     field: str | None = None
+    bots: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class One:
 
     def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
         """Every message has a receipt."""
-        return Answer(202, _encode(_Accepted(self._page_view.id, str(receipts[0]))))
+        body = _encode(_Accepted(self._page_view.id, str(receipts[0])))
+        return Answer(202, body, bots=self._page_view.bot)
 
     def unavailable(self, trouble: KafkaUnavailable) -> Answer:
         return _unavailable(str(trouble))
@@ -103,7 +106,7 @@ class Many:
         accepted, all_ = len(self.messages), len(self._results)
         results = _results(self._results, receipts)
         body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
-        return Answer(202 if accepted else 400, _encode(body))
+        return Answer(202 if accepted else 400, _encode(body), bots=_bots(self._results))
 
     def unavailable(self, trouble: KafkaUnavailable) -> Answer:
         return _unavailable(str(trouble), _results(self._results, trouble.receipts))
@@ -232,6 +235,12 @@ def _results(
     return answers
 
 
+def _bots(results: list[PageView | Refusal]) -> str | None:
+    """Each reason once."""
+    reasons = {result.bot for result in results if isinstance(result, PageView) and result.bot}
+    return ", ".join(sorted(reasons)) or None
+
+
 def _unavailable(reason: str, results: list[_Result] | None = None) -> Answer:
     body: dict[str, Any] = {"error": {"field": None, "value": None, "reason": try_again(reason)}}
     if results is not None:
@@ -271,12 +280,11 @@ def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> 
         ),
         own_thread,
     )
-    acceptance = Acceptance(sites, settings.DEFAULT_SITE, VisitorHash(settings.SECRET_KEY))
     limits = Limits(
         _buckets(settings.RATE_LIMIT_ADDRESS, 2 * settings.RATE_LIMIT_ADDRESS),
         _buckets(settings.RATE_LIMIT_SITE, max(2 * settings.RATE_LIMIT_SITE, MAX_BATCH_EVENTS)),
     )
-    return Door(acceptance, producer, limits)
+    return Door(make_acceptance(sites), producer, limits)
 
 
 def _buckets(rate: int, burst: int) -> TokenBuckets | None:

@@ -33,7 +33,7 @@ class TrackRequest(msgspec.Struct):
             min_length=1,
             max_length=4_096,
             description="The page: an absolute http(s) address or a path that begins with “/”. Of "
-            "the query only `utm_*` and `ref` are kept.",
+            "the query only `utm_*`, `ref` and what the site's path rules name are kept.",
             examples=["/home", "https://example.com/pricing?utm_source=news"],
         ),
     ]

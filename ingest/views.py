@@ -17,6 +17,7 @@ from ingest.acceptance import Sender
 from ingest.body_limit import too_large
 from ingest.client_address import client_address, read_networks
 from ingest.door import ALLOWED_METHODS, Answer, Many, One, method_not_allowed, process_door
+from ingest.enrichment.client_hints import read_hints
 from ingest.metrics import count_request
 from ingest.refusals import Refusal
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
@@ -75,6 +76,8 @@ class _TrackEndpoint(APIView):
         response = HttpResponse(answer.body, "application/json", answer.status)
         if answer.retry_after:
             response["Retry-After"] = str(answer.retry_after)
+        if answer.bots:
+            response["X-Tracker-Bot"] = answer.bots
         return response
 
     @staticmethod
@@ -182,4 +185,11 @@ def _sender(request: Request) -> Sender:
     return Sender(
         address=client_address(peer, forwarded, _proxies),
         agent=request.META.get("HTTP_USER_AGENT", ""),
+        hints=read_hints(
+            brands=request.META.get("HTTP_SEC_CH_UA", ""),
+            mobile=request.META.get("HTTP_SEC_CH_UA_MOBILE", ""),
+            platform=request.META.get("HTTP_SEC_CH_UA_PLATFORM", ""),
+            platform_version=request.META.get("HTTP_SEC_CH_UA_PLATFORM_VERSION", ""),
+        ),
+        internal=request.META.get("HTTP_X_TRACKER_INTERNAL", ""),
     )

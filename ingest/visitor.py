@@ -1,29 +1,36 @@
 """Who visits, without keeping who it is. Pure.
 
-A visitor is 64 bits of a keyed BLAKE2b hash, as 16 hexadecimal digits. The key never
-leaves the server, so that nobody can try addresses against the hashes without it.
+A visitor is 64 bits of a keyed BLAKE2b hash, as 16 hexadecimal digits. Nobody can try addresses
+against the hashes without the key. That of a browser is made with the day's salt: once the salt is
+destroyed, nobody can with it either (PRIVACY.md).
 """
 
+from collections.abc import Callable
 from datetime import date
 from hashlib import blake2b
 
+# The salt of a day, 32 bytes; it must not wait. Raises `DatabaseError` where it is not known yet.
+SaltOf = Callable[[date], bytes]
+
 
 class VisitorHash:
-    """Hashes with a key derived from `secret`."""
+    """Hashes with a key derived from `secret`, and for browsers with the salt of the day."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, salt_of: SaltOf) -> None:
         self._key = blake2b(secret.encode(), digest_size=32, person=b"visitor").digest()
+        self._salt_of = salt_of
 
     def of_user(self, site: str, user_id: str) -> str:
         """The same for a user of a site for ever."""
-        return self._hash("user", site, user_id)
+        return _hash(self._key, "user", site, user_id)
 
     def of_browser(self, site: str, day: date, address: str, agent: str) -> str:
         """The same for an address and user agent for one day; unlinkable between days."""
-        return self._hash("browser", site, day.isoformat(), address, agent)
+        return _hash(self._key + self._salt_of(day), "browser", site, address, agent)
 
-    def _hash(self, *parts: str) -> str:
-        # A separator that no part holds: addresses, site ids and dates have no control
-        # characters, and what a sender chooses freely comes last.
-        text = "\0".join(parts)
-        return blake2b(text.encode(errors="replace"), digest_size=8, key=self._key).hexdigest()
+
+def _hash(key: bytes, *parts: str) -> str:
+    # A separator that no part holds: addresses and site ids have no control characters, and
+    # what a sender chooses freely comes last.
+    text = "\0".join(parts)
+    return blake2b(text.encode(errors="replace"), digest_size=8, key=key).hexdigest()

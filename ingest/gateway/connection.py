@@ -5,6 +5,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -45,7 +46,7 @@ class Request:
 
     __slots__ = (
         "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
-        "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
+        "hints", "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -58,6 +59,8 @@ class Request:
         self.content_type = ""
         self.agent = ""
         self.forwarded_for = ""
+        # Headers that few senders have: client hints, X-Tracker-Internal.
+        self.hints: dict[str, str] | None = None
         # The header lines that say how long the body is.
         self.framing = b""
         self.offers_upgrade = False
@@ -377,8 +380,21 @@ def _set_expectation(connection: Connection, value: bytes) -> None:
     connection.request.is_waiting = value.lower() == b"100-continue"
 
 
+def _hint(name: str) -> Callable[[Connection, bytes], None]:
+    def keep(connection: Connection, value: bytes) -> None:
+        hints = connection.request.hints = connection.request.hints or {}
+        text = value.decode("latin-1")
+        # As WSGI and ASGI join what comes more than once.
+        hints[name] = f"{hints[name]},{text}" if name in hints else text
+
+    return keep
+
+
 JSON = b"content-type: application/json\r\n"
-CORS = b"access-control-allow-origin: *\r\naccess-control-expose-headers: Retry-After\r\n"
+CORS = (
+    b"access-control-allow-origin: *\r\n"
+    b"access-control-expose-headers: Retry-After, X-Tracker-Bot\r\n"
+)
 _RETRY_AFTER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
 _HEADERS = {
     b"content-length": _set_length,
@@ -389,4 +405,9 @@ _HEADERS = {
     b"x-forwarded-for": _add_forwarded,
     b"access-control-request-method": _set_preflight,
     b"expect": _set_expectation,
+    b"sec-ch-ua": _hint("brands"),
+    b"sec-ch-ua-mobile": _hint("mobile"),
+    b"sec-ch-ua-platform": _hint("platform"),
+    b"sec-ch-ua-platform-version": _hint("platform_version"),
+    b"x-tracker-internal": _hint("internal"),
 }

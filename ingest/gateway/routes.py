@@ -8,6 +8,7 @@ from ingest.acceptance import Sender
 from ingest.client_address import Network, client_address
 from ingest.cors import PREFLIGHT_HEADERS
 from ingest.door import ALLOWED_METHODS, Answer, Door, Many, One, error_body, method_not_allowed
+from ingest.enrichment.client_hints import ClientHints, read_hints
 from ingest.gateway.connection import CORS, JSON, Request
 from ingest.metrics import count_request
 
@@ -71,7 +72,7 @@ class Routes:
             return
         address = self._address(request.peer, request.forwarded_for)
         refusal = self._door.refuse_unread(request.content_type, address)
-        accepted = refusal or read(request.body, Sender(address, request.agent))
+        accepted = refusal or read(request.body, _sender(request, address))
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
@@ -82,6 +83,8 @@ class Routes:
         headers = _HEADERS
         if answer.retry_after:
             headers += b"retry-after: %d\r\n" % answer.retry_after
+        if answer.bots:
+            headers += b"x-tracker-bot: %s\r\n" % answer.bots.encode()
         request.answer(answer.status, headers, answer.body)
 
     @staticmethod
@@ -97,3 +100,10 @@ class Routes:
             request.answer(200, JSON, b'{"ready":true}')
         else:
             request.answer(503, JSON, error_body(None, None, missing))
+
+
+def _sender(request: Request, address: str) -> Sender:
+    if request.hints is None:
+        return Sender(address, request.agent)
+    hints = {name: request.hints.get(name, "") for name in ClientHints._fields}
+    return Sender(address, request.agent, read_hints(**hints), request.hints.get("internal", ""))

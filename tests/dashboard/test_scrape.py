@@ -19,13 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from dashboard import scrape
 from dashboard.models import ApiKey
 from ingest import metrics
-from ingest.acceptance import Acceptance
 from ingest.door import Door, Limits
 from ingest.models import Site
 from ingest.producer import PageViewProducer
 from ingest.rate_limit import TokenBuckets
-from ingest.sites import SiteDirectory
-from ingest.visitor import VisitorHash
 from processing import keys
 from processing.archive_progress import ArchiveProgress
 from processing.log import Log, LogUnavailable
@@ -33,6 +30,7 @@ from processing.models import Planning, Segment
 from processing.stats import now_ms
 from tests.conftest import Servers, make_topic
 from tests.dashboard.counting import TOPIC, CountedStore
+from tests.ingest.accepting import acceptance_of
 from tests.ingest.conftest import producer_settings
 from tests.ingest.test_track import EVENT, post
 from tracker_site.embedded.servers import Valkey
@@ -247,7 +245,7 @@ def requests(outcome: str, field: str = "") -> float:
 def door(
     counted: CountedStore, site: Site, producer: PageViewProducer, monkeypatch: pytest.MonkeyPatch
 ) -> Door:
-    door = Door(Acceptance(SiteDirectory(0.0), site.public_id, VisitorHash("s")), producer)
+    door = Door(acceptance_of(site.public_id), producer)
     monkeypatch.setattr("ingest.views.process_door", lambda: door)
     return door
 

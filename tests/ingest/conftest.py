@@ -3,13 +3,11 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from ingest.acceptance import Acceptance
 from ingest.door import Door
 from ingest.models import Site
 from ingest.producer import PageViewProducer, ProducerSettings
-from ingest.sites import SiteDirectory
-from ingest.visitor import VisitorHash
 from tests.conftest import Servers
+from tests.ingest.accepting import acceptance_of
 
 
 def producer_settings(servers: Servers, topic: str, **changes: int) -> ProducerSettings:
@@ -28,8 +26,7 @@ def door(
 ) -> Iterator[Door]:
     """The door that the views use, at a topic of its own."""
     producer = PageViewProducer(producer_settings(servers, topic))
-    acceptance = Acceptance(SiteDirectory(0.0), settings.DEFAULT_SITE, VisitorHash("secret"))
-    door = Door(acceptance, producer)
+    door = Door(acceptance_of(settings.DEFAULT_SITE), producer)
     monkeypatch.setattr("ingest.views.process_door", lambda: door)
     yield door
     producer.close()

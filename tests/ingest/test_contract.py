@@ -77,7 +77,7 @@ class Doors:
             connection.close()
         else:
             self._connections[door] = connection
-        names = ("content-type", "retry-after", "allow")
+        names = ("content-type", "retry-after", "allow", "x-tracker-bot")
         headers = {
             name.lower(): value
             for name, value in response.getheaders()
@@ -168,6 +168,8 @@ FIELDS: list[tuple[str, list[Any]]] = [
     ("referrer", [None, "", "r" * 4_096, "r" * 4_097, 3]),
     ("screen", [None, "", "s" * 20, "s" * 21, 3]),
     ("language", [None, "", "l" * 35, "l" * 36, 3]),
+    ("time_zone", [None, "", "UTC", "Mars/Olympus", "z" * 64, "z" * 65, 3]),
+    ("headless", [None, True, False, 1, "true", []]),
     ("props", [
         None, {}, [], "x", {"": 1}, {"k" * 100: 1}, {"k" * 101: 1}, {"a": "v" * 500},
         {"a": "v" * 501}, {"a": 2**53}, {"a": 2**53 + 1}, {"a": 1e308}, {"a": {}}, {"a": []},
@@ -267,6 +269,41 @@ def test_they_agree_on_media_types(doors: Doors, media_type: str, body: bytes) -
 def test_they_agree_whatever_is_accepted(doors: Doors, accept: str) -> None:
     assert doors.post(EVENT, accept=accept).status == 202
     assert doors.post({}, accept=accept).headers["content-type"] == JSON_TYPE
+
+
+CHROME = '"Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "event", "reason"),
+    [
+        ({"user_agent": "Mozilla/5.0"}, {}, None),
+        ({"user_agent": "curl/8.5.0"}, {}, "crawler"),
+        ({"user_agent": "curl/8.5.0"}, {"user_id": "u"}, None),
+        ({"user_agent": "\xff" * 2_000}, {}, None),
+        ({"sec_ch_ua": CHROME, "sec_ch_ua_mobile": "?1", "sec_ch_ua_platform": '"Windows"'}, {},
+         None),
+        ({"sec_ch_ua": "\xff" * 2_000, "sec_ch_ua_platform_version": "\xff"}, {}, None),
+        ({"x_tracker_internal": "1"}, {}, "internal"),
+        ({"x_tracker_internal": ""}, {}, None),
+        ({}, {"headless": True}, "headless"),
+        ({}, {"referrer": "https://semalt.com/"}, "referrer_spam"),
+    ],
+)  # fmt: skip
+def test_they_agree_on_who_is_a_bot(
+    doors: Doors, headers: dict[str, str], event: dict[str, Any], reason: str | None
+) -> None:
+    said = doors.post({"page_url": "/"} | event, **headers)
+    assert said.status == 202
+    assert said.headers.get("x-tracker-bot") == reason
+
+
+def test_they_agree_on_the_bots_of_a_batch(doors: Doors) -> None:
+    events = [{"page_url": "/", "headless": True}, {"page_url": "/"}, {"page_url": 5}]
+    said = doors.post({"events": events}, BATCH, user_agent="curl/8.5.0")
+    assert said.headers["x-tracker-bot"] == "crawler, headless"
+    said = doors.post({"events": [{"page_url": "/", "user_id": "u"}]}, BATCH)
+    assert "x-tracker-bot" not in said.headers
 
 
 def test_they_agree_on_paths_written_otherwise(doors: Doors) -> None:

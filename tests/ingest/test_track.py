@@ -11,7 +11,7 @@ from django.test import Client
 from ingest.client_address import read_networks
 from ingest.door import Door, Limits
 from ingest.models import Site
-from ingest.pageview import PageView, decode
+from ingest.pageview import PageView, decode, encode
 from ingest.rate_limit import TokenBuckets
 from processing.log import Log
 from tests.conftest import Servers
@@ -66,6 +66,39 @@ def test_it_keeps_every_optional_field(door: Door, servers: Servers, topic: str)
     assert event.props == {"plan": "pro", "seats": 3, "trial": True}
     assert (event.screen, event.language) == ("1920x1080", "en-GB")
     assert event.referrer == "https://news.example/"
+    assert (event.source, event.channel) == ("mail", "Unassigned")
+
+
+WINDOWS = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"
+
+
+def test_it_keeps_what_a_browser_tells_and_neither_its_agent_nor_its_address(
+    door: Door, servers: Servers, topic: str, site: Site
+) -> None:
+    site.path_rules = "/user/*  -> /user/:id"
+    site.save()
+    event = {"page_url": "/user/17/", "referrer": "https://www.google.com/?q=x", "time_zone": "UTC"}
+    headers = {"User-Agent": WINDOWS, "Sec-CH-UA": '"Brave";v="132"'}
+    assert "X-Tracker-Bot" not in post(event, headers=headers)
+    (logged_event,) = logged(servers, topic)
+    assert logged_event.path == "/user/:id"
+    assert (logged_event.browser, logged_event.browser_version) == ("Brave", "132")
+    assert (logged_event.os, logged_event.device) == ("Windows", "desktop")
+    assert (logged_event.source, logged_event.channel) == ("Google", "Organic Search")
+    assert (logged_event.referrer, logged_event.time_zone) == ("https://www.google.com/", "UTC")
+    written = encode(logged_event)
+    assert b"Mozilla" not in written
+    assert b"127.0.0.1" not in written
+
+
+def test_it_logs_a_bot_with_its_reason_and_tells_the_sender(
+    door: Door, servers: Servers, topic: str, site: Site
+) -> None:
+    assert post({"page_url": "/"}, headers={"User-Agent": "curl/8"})["X-Tracker-Bot"] == "crawler"
+    site.internal_addresses = "127.0.0.0/8"
+    site.save()
+    assert post({"page_url": "/"})["X-Tracker-Bot"] == "internal"
+    assert sorted(event.bot or "" for event in logged(servers, topic)) == ["crawler", "internal"]
 
 
 @pytest.mark.parametrize(
