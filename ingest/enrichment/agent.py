@@ -37,6 +37,9 @@ class Agent(NamedTuple):
     device: str | None = None
 
 
+UNKNOWN = Agent()
+
+
 @cache
 def _resolver() -> Resolver:
     agents, systems, _ = load_builtins()
@@ -45,16 +48,16 @@ def _resolver() -> Resolver:
 
 def read_agent(agent: str, hints: ClientHints) -> Agent:
     """All of it None where `agent` is none that is known."""
-    return _read(agent[:MAX_AGENT], hints)
+    return remembered(agent[:MAX_AGENT], hints)
 
 
-# A few hundred agents are most of the traffic. Bounded: 8,192 of at most 1 kB.
+# A few hundred agents are most of the traffic. Bounded: 8,192 of at most 2 kB.
 @lru_cache(maxsize=8_192)
-def _read(agent: str, hints: ClientHints) -> Agent:
+def remembered(agent: str, hints: ClientHints) -> Agent:
     parsed = _resolver()(agent, _WANTED)
     browser, browser_version = _browser(parsed.user_agent, hints)
     if browser is None:
-        return Agent()
+        return UNKNOWN
     os, os_version = _os(parsed.os, hints)
     return Agent(browser, browser_version, os, os_version, _device(agent, os, hints))
 

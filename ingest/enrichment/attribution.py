@@ -1,6 +1,7 @@
 """Where a page view's visitor came from, and what of the referrer is kept. Pure."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from ingest.enrichment.click_id import Click
 from ingest.enrichment.sources import Source, find_named, find_source
 
 _MAX_SOURCE = 200
+_MAX_HOST = 253
 
 
 class Attribution(NamedTuple):
@@ -42,7 +44,15 @@ def attribute(
     that before the referrer."""
     name = utm.get("utm_source") or (click.source if click else "")
     medium = utm.get("utm_medium") or (click.medium if click else "")
-    campaign = utm.get("utm_campaign", "")
+    short = len(host) <= _MAX_HOST
+    return (remembered if short else _attribute)(
+        host, page_host, name, medium, utm.get("utm_campaign", "")
+    )
+
+
+def _attribute(
+    host: str, page_host: str | None, name: str, medium: str, campaign: str
+) -> Attribution:
     if name or medium or campaign:
         known = find_named(name) if name else _of_referrer(host, page_host)
         shown = known.name if known else name[:_MAX_SOURCE] or None
@@ -55,6 +65,10 @@ def attribute(
     return Attribution(
         source.name[:_MAX_SOURCE], channel_of(source.kind, source.name, "referral", "")
     )
+
+
+# 3 to 6 µs without. Bounded: 8,192 of at most 1.5 kB.
+remembered = lru_cache(maxsize=8_192)(_attribute)
 
 
 def _of_referrer(host: str, page_host: str | None) -> Source | None:

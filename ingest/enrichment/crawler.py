@@ -22,9 +22,9 @@ def _patterns() -> UserAgentExtractor:
 
 def is_crawler(agent: str) -> bool:
     """Whether the user agent is one of a program without a person."""
-    return _is_crawler(agent[:MAX_AGENT])
+    return remembered(agent[:MAX_AGENT])
 
 
 @lru_cache(maxsize=8_192)
-def _is_crawler(agent: str) -> bool:
+def remembered(agent: str) -> bool:
     return _patterns().extract(agent) is not None

@@ -9,11 +9,11 @@ _MAX_NETWORKS = 1_000
 
 def is_internal(address: str, networks: str, header: str) -> bool:
     """`networks`: the site's addresses and networks, one a line; `header`: X-Tracker-Internal."""
-    return bool(header) or (bool(networks) and _is_within(address, networks))
+    return bool(header) or (bool(networks) and remembered(address, networks))
 
 
-@lru_cache(maxsize=16_384)
-def _is_within(address: str, networks: str) -> bool:
+@lru_cache(maxsize=65_536)
+def remembered(address: str, networks: str) -> bool:
     return is_in(address, read_internal(networks))
 
 

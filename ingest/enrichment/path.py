@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode
 _MAX_RULES = 100
 _MAX_PATH = 2_048
 _MAX_FIELDS = 200
+_REMEMBERED_LENGTH = 250
 
 Segments = tuple[str, ...]
 
@@ -68,6 +69,20 @@ def _matches(pattern: Segments, segments: Segments) -> bool:
     elif len(segments) != len(pattern):
         return False
     return all(p in ("*", s) for p, s in zip(pattern, segments, strict=False))
+
+
+def normalise(rules: str, path: str, query: str) -> str:
+    """The path that is counted, by the site's rules as they are written."""
+    short = len(path) + len(query) <= _REMEMBERED_LENGTH
+    return (remembered if short else _normalise)(rules, path, query)
+
+
+def _normalise(rules: str, path: str, query: str) -> str:
+    return read_path_rules(rules).normalise(path, query)
+
+
+# Sites have far fewer pages than page views (1.5 µs without, 0.3 µs with). Bounded: 8 MB.
+remembered = lru_cache(maxsize=8_192)(_normalise)
 
 
 @lru_cache(maxsize=1_024)

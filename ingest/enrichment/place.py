@@ -1,9 +1,12 @@
 """Country and region of an address, by a database in MaxMind's format. Pure but for the file."""
 
+import logging
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import maxminddb
+
+logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -33,7 +36,10 @@ class PlaceFinder:
             return NOWHERE
         try:
             record = self._database.get(address)
-        except ValueError:
+        except (ValueError, TypeError):  # the latter for a NUL in it
+            return NOWHERE
+        except maxminddb.InvalidDatabaseError:
+            logger.warning("The place database is damaged: no country.", exc_info=True)
             return NOWHERE
         return _place(record) if isinstance(record, dict) else NOWHERE
 

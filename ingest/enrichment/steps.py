@@ -1,14 +1,14 @@
 """The steps in their order: from a request and its sender to fields of the message. Pure.
 
-What a step can't tell is left out. A `user_id` means that the site vouches for a visitor: where the
-sender is a program or a server then, it speaks for somebody else. It is no bot, and its browser
+What a step can't tell is None. A `user_id` means that the site vouches for a visitor: where the
+sender is no browser or a server then, it speaks for somebody else. It is no bot, and its browser
 and place are not the visitor's.
 """
 
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ingest.enrichment.agent import read_agent
+from ingest.enrichment.agent import UNKNOWN, read_agent
 from ingest.enrichment.attribution import attribute, kept_referrer, referrer_host
 from ingest.enrichment.bots import bot_reason
 from ingest.enrichment.crawler import is_crawler
@@ -16,8 +16,8 @@ from ingest.enrichment.headless import is_headless
 from ingest.enrichment.internal import is_internal
 from ingest.enrichment.language import read_language
 from ingest.enrichment.origin import find_origin
-from ingest.enrichment.path import read_path_rules
-from ingest.enrichment.place import PlaceFinder
+from ingest.enrichment.path import normalise
+from ingest.enrichment.place import NOWHERE, PlaceFinder
 from ingest.enrichment.referrer_spam import is_spammer
 from ingest.enrichment.screen import screen_class
 from ingest.enrichment.time_zone import read_time_zone
@@ -45,7 +45,7 @@ class Enrichment:
         self._places = places
         self._spammers = spammers
         # Bounded: 8,192 of at most 1 kB.
-        self._referrer_again = lru_cache(maxsize=8_192)(self._referrer)
+        self.referrer_again = lru_cache(maxsize=8_192)(self._referrer)
 
     def warm_up(self) -> None:
         """Load what the first page view would wait for, about a second."""
@@ -62,44 +62,45 @@ class Enrichment:
         internal_addresses: str,
     ) -> dict[str, Any]:
         """Fields of `PageView`. The last two are the site's, as the admin writes them."""
-        referrer = self._read_referrer(request.referrer or "")
+        referrer = self.read_referrer(request.referrer or "")
         address = sender.address if len(sender.address) <= _MAX_ADDRESS else ""
         crawler, origin = is_crawler(sender.agent), find_origin(address)
         vouched = request.user_id is not None
-        speaks_for_itself = not (vouched and (crawler or origin))
-        reason = bot_reason(
+        bot = bot_reason(
             internal=is_internal(address, internal_addresses, sender.internal),
             headless=is_headless(sender.agent, bool(request.headless)),
             crawler=crawler and not vouched,
             origin=None if vouched else origin,
             spam=referrer.is_spam,
         )
-        fields: dict[str, Any] = {
-            "path": read_path_rules(path_rules).normalise(page.path, page.query)
+        agent, place = read_agent(sender.agent, sender.hints), NOWHERE
+        if vouched and (crawler or origin or agent.browser is None):
+            agent = UNKNOWN
+        else:
+            place = self._places.find(address)
+        source, channel = attribute(referrer.host, page.hostname, page.utm, page.click)
+        return {
+            "path": normalise(path_rules, page.path, page.query),
+            "referrer": referrer.kept or None,
+            "source": source,
+            "channel": channel,
+            "browser": agent.browser,
+            "browser_version": agent.browser_version,
+            "os": agent.os,
+            "os_version": agent.os_version,
+            "device": agent.device,
+            "country": place.country,
+            "region": place.region,
+            "screen": request.screen or None,
+            "screen_class": screen_class(request.screen) if request.screen else None,
+            "language": read_language(request.language) if request.language else None,
+            "time_zone": read_time_zone(request.time_zone) if request.time_zone else None,
+            "bot": bot,
         }
-        fields["source"], fields["channel"] = attribute(
-            referrer.host, page.hostname, page.utm, page.click
-        )
-        if referrer.kept:
-            fields["referrer"] = referrer.kept
-        if speaks_for_itself:
-            agent = read_agent(sender.agent, sender.hints)
-            fields |= agent._asdict()
-            fields["country"], fields["region"] = self._places.find(address)
-        if request.screen:
-            fields["screen"] = request.screen
-            fields["screen_class"] = screen_class(request.screen)
-        if request.language:
-            fields["language"] = read_language(request.language)
-        if request.time_zone:
-            fields["time_zone"] = read_time_zone(request.time_zone)
-        if reason:
-            fields["bot"] = reason
-        return fields
 
-    def _read_referrer(self, text: str) -> Referrer:
+    def read_referrer(self, text: str) -> Referrer:
         short = len(text) <= _REMEMBERED_LENGTH
-        return self._referrer_again(text) if short else self._referrer(text)
+        return self.referrer_again(text) if short else self._referrer(text)
 
     def _referrer(self, text: str) -> Referrer:
         host = referrer_host(text)

@@ -25,6 +25,8 @@ def finder() -> PlaceFinder:
         ("203.0.113.4", NOWHERE),
         ("", NOWHERE),
         ("no address", NOWHERE),
+        ("\0", NOWHERE),
+        ("\udc80", NOWHERE),
     ],
 )
 def test_it_finds_country_and_region(finder: PlaceFinder, address: str, place: Place) -> None:

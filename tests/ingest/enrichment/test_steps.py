@@ -97,7 +97,9 @@ def test_it_says_why_a_page_view_is_a_bots(
 def test_a_servers_browser_and_place_are_not_its_visitors(enrichment: Enrichment) -> None:
     fields = enrich(enrichment, SERVER, user_id="u", language="de")
     assert fields == {"path": "/", "channel": "Direct", "language": "de"}
-    assert enrich(enrichment, PERSON, user_id="u")["browser"] == "Chrome"
+    importer = PERSON._replace(agent="page-view-tracker")
+    assert enrich(enrichment, importer, user_id="u") == {"path": "/", "channel": "Direct"}
+    assert enrich(enrichment, PERSON, user_id="u")["country"] == "DE"
 
 
 def test_it_drops_what_is_no_language_time_zone_or_screen(enrichment: Enrichment) -> None:
