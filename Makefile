@@ -12,8 +12,8 @@ RUNS ?=
 DATABASE ?= sqlite
 ROUNDS ?= 5
 
-.PHONY: up down test chaos chaos-mutants bench-count-protocol bench-ingest lint format install install-dev \
-  install-bench system-packages help
+.PHONY: up down test chaos chaos-mutants bench-count-protocol bench-ingest bench-enrichment lint format install \
+  install-dev install-bench system-packages help
 
 help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS, DATABASE=postgresql; Java 17, Maven, Redis)"
 	@echo "make bench-count-protocol  what counting exactly once costs (two cores, Java 17, Maven; ROUNDS)"
 	@echo "make bench-ingest          the track endpoints against Gin (the same, Go, Rust, wrk; ROUNDS)"
+	@echo "make bench-enrichment      what a page view's enrichment costs (two cores; ROUNDS)"
 	@echo "make lint    ruff, mypy, imports, migrations, settings, Kubernetes manifests"
 
 up: install
@@ -92,6 +93,9 @@ bench-count-protocol: install-bench
 bench-ingest: install-bench
 	@$(PY) -m bench.tools
 	@$(PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
+
+bench-enrichment: install-bench
+	@$(PY) -m bench.enrichment --rounds $(ROUNDS) $(BENCH_ARGS)
 
 lint: install-dev
 	@$(PY) -m ruff check .

@@ -1,0 +1,1 @@
+"""What the steps of `ingest/enrichment/` cost an event, warm and cold."""
