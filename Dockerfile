@@ -17,8 +17,10 @@ COPY tracker_site tracker_site
 COPY ingest ingest
 COPY processing processing
 COPY dashboard dashboard
-# The root file system may be read-only, so what can be compiled is compiled here.
+ENV XDG_CACHE_HOME=/app/.cache
+# The root file system may be read-only, so what can be compiled and unpacked is so here.
 RUN python -m compileall -q . \
+    && python -m ingest.enrichment.place_database \
     && groupadd --gid 10001 tracker \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin tracker
 
