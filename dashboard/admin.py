@@ -73,10 +73,8 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fieldsets = [
         (None, {"fields": ["public_id", "name", "active", "live_page"]}),
         ("What is accepted", {"fields": ["allowed_hostnames"]}),
-        (
-            "How it is counted",
-            {"fields": ["time_zone", "retention_days", "path_rules", "internal_addresses"]},
-        ),
+        ("Whose and which pages", {"fields": ["internal_addresses", "path_rules"]}),
+        ("How it is counted", {"fields": ["time_zone", "retention_days"]}),
         ("Send page views", {"fields": ["snippet", "request_line"]}),
     ]
 
