@@ -36,11 +36,12 @@ class FollowedSalts:
     While the database is away the known ones stay, which reach a day ahead; `clock` gives UTC.
     """
 
-    _EVERY_S, _AGAIN_S = 30.0, 0.5
+    _EVERY_S, _AGAIN_S, _START_S = 30.0, 0.5, 5.0
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._salts: dict[date, bytes] = {}
+        self._was_read = threading.Event()
 
     def salt_of(self, day: date) -> bytes:
         """32 bytes. Raises `django.db.DatabaseError` for a day whose salt was not read."""
@@ -50,16 +51,20 @@ class FollowedSalts:
             raise DatabaseError(f"the salt of {day} is not known") from None
 
     def start(self) -> None:
-        """Read them, then again and again in a thread for as long as the process lives."""
-        self.read()
+        """Follow them in a thread for as long as the process lives; returns when they were read, or
+        could not be. May be called where a loop runs, as nothing is read in the caller's thread."""
         threading.Thread(
             target=self.follow, args=(threading.Event(),), name="visitor-salts", daemon=True
         ).start()
+        self._was_read.wait(self._START_S)
 
     def follow(self, stop: threading.Event) -> None:
         """Returns once `stop` is set."""
-        while not stop.wait(self._EVERY_S if self._salts else self._AGAIN_S):
+        while True:
             self.read()
+            self._was_read.set()
+            if stop.wait(self._EVERY_S if self._salts else self._AGAIN_S):
+                return
 
     def read(self) -> None:
         """Make what is missing, destroy what is over, and know the rest."""
