@@ -109,6 +109,14 @@ def test_it_archives_each_event_exactly_once(
     )
 
 
+def test_it_reads_objects_of_before_there_was_enrichment() -> None:
+    event = page_view("/old", browser=None)
+    row = {name: getattr(event, name) for name in ("id", "site", "visitor", "path", "ts")}
+    row |= {"received": event.received, "v": 1, "name": "pageview", "retryable": False}
+    old = pa.RecordBatch.from_pylist([row | {"offset": 7, "props": None, "raw": None}])
+    assert list(parquet.read_rows(old)) == [(7, event)]
+
+
 def test_the_columns_are_the_fields_of_the_message() -> None:
     assert set(parquet.SCHEMA.names) == {
         "partition",
