@@ -236,7 +236,7 @@ class _Run:
         servers.delete_topics([self.topic])[self.topic].result(30)
         wait_until(lambda: self._is_made(first), 30, "the new topic")
         consumers = self._product.of_role("consumer")
-        wait_until(lambda: all(part.deaths for part in consumers), 30, "the consumers' stop")
+        wait_until(lambda: all(part.deaths for part in consumers), 90, "the consumers' stop")
         self._result.faults["topic made again"] += 1
         logger.debug("The topic is made again")
 
@@ -374,6 +374,8 @@ class _Run:
         self._result.events.update(found.ledger)
 
     def _check_live_pages(self, store: Any) -> list[str]:
+        web = self._product.web_ports["web-1"]
+        wait_until(lambda: _listens(web), 90, "the live page's server")
         now = datetime.now(ZoneInfo("UTC"))
         days = {
             site: f"{now.astimezone(ZoneInfo(zone)):%Y%m%d}" for site, (zone, _) in SITES.items()
