@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,14 +17,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
+from ingest.delivery import Delivery, KafkaUnavailable, Producer, ProducerSettings, Receipt
 from ingest.pageview import PageView, encode
-from ingest.producer import (
-    Delivery,
-    KafkaUnavailable,
-    PageViewProducer,
-    ProducerSettings,
-    Receipt,
-)
 from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
@@ -34,8 +28,6 @@ from ingest.visitor import VisitorHash
 RETRY_AFTER_SECONDS = 2
 ALLOWED_METHODS = "POST, OPTIONS"
 MEDIA_TYPES = ("application/json", "text/plain")
-# Each holds a thread of the DRF door.
-_WAITING_REQUESTS = 512
 
 _encode = msgspec.json.Encoder().encode
 
@@ -114,7 +106,7 @@ class Door:
     `deliver`, which answers when all is safe."""
 
     def __init__(
-        self, acceptance: Acceptance, producer: PageViewProducer, limits: Limits | None = None
+        self, acceptance: Acceptance, producer: Producer, limits: Limits | None = None
     ) -> None:
         self._acceptance = acceptance
         self.producer = producer
@@ -171,12 +163,9 @@ class Door:
 
     def deliver_and_wait(self, accepted: One | Many) -> Answer:
         """The same for a door that has a thread to wait in."""
-        if not accepted.messages:
-            return accepted.answer(())
-        try:
-            return accepted.answer(self.producer.send(accepted.messages))
-        except KafkaUnavailable as trouble:
-            return accepted.unavailable(trouble)
+        answers: SimpleQueue[Answer] = SimpleQueue()
+        self.deliver(accepted, answers.put)
+        return answers.get()
 
     def _try(self, event: msgspec.Raw, sender: Sender) -> PageView | Refusal:
         try:
@@ -257,20 +246,20 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> Door:
-    """A door wired by the settings; its producer's reports are taken by a thread of its own, or
-    by whoever polls it."""
-    producer = PageViewProducer(
-        ProducerSettings(
-            bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
-            topic=settings.KAFKA_TOPIC,
-            linger_ms=settings.KAFKA_LINGER_MS,
-            timeout_ms=settings.KAFKA_DELIVERY_TIMEOUT_MS,
-            queue_events=settings.KAFKA_QUEUE_EVENTS,
-            waiting_requests=waiting_requests,
-        ),
-        own_thread,
+def producer_settings(waiting_requests: int) -> ProducerSettings:
+    """Of this deployment."""
+    return ProducerSettings(
+        bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
+        topic=settings.KAFKA_TOPIC,
+        linger_ms=settings.KAFKA_LINGER_MS,
+        timeout_ms=settings.KAFKA_DELIVERY_TIMEOUT_MS,
+        queue_events=settings.KAFKA_QUEUE_EVENTS,
+        waiting_requests=waiting_requests,
     )
+
+
+def make_door(sites: SiteDirectory, producer: Producer) -> Door:
+    """A door wired by the settings."""
     acceptance = Acceptance(sites, settings.DEFAULT_SITE, VisitorHash(settings.SECRET_KEY))
     limits = Limits(
         _buckets(settings.RATE_LIMIT_ADDRESS, 2 * settings.RATE_LIMIT_ADDRESS),
@@ -281,9 +270,3 @@ def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> 
 
 def _buckets(rate: int, burst: int) -> TokenBuckets | None:
     return TokenBuckets(rate, burst, time.monotonic) if rate else None
-
-
-@cache
-def process_door() -> Door:
-    """The one DRF door of this process."""
-    return make_door(SiteDirectory(), _WAITING_REQUESTS, own_thread=True)

@@ -173,7 +173,7 @@ class _Run:
         redis_urls = {
             role: {"REDIS_URL": self._servers.redis.url(user)}
             for role, user in (
-                ("consumer", "redis-count"), ("web", "redis-web"),
+                ("consumer", "redis-count"), ("web", "redis-web"), ("gateway", "redis-web"),
                 ("worker", "redis-tasks"), ("beat", "redis-tasks"),
             )
         }  # fmt: skip

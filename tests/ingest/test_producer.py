@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from ingest.producer import KafkaUnavailable, PageViewProducer, Receipt
+from ingest.delivery import KafkaUnavailable, Receipt
+from ingest.producer import PageViewProducer
 from tests.conftest import CACHE, Servers, _missing
 from tests.ingest.conftest import producer_settings
 from tracker_site.embedded.servers import ApacheKafka, ServerError
@@ -34,14 +35,24 @@ def make_topic(kafka: ApacheKafka, name: str) -> Servers:
     return Servers("apache", kafka.bootstrap_servers, "")
 
 
+def send(producer: PageViewProducer, messages: list[tuple[str, bytes]]) -> list[Receipt]:
+    """Wait until all are safe."""
+    reported = threading.Event()
+    delivery = producer.produce(messages, lambda _: reported.set())
+    assert reported.wait(30)
+    if trouble := delivery.unavailable():
+        raise trouble
+    return [receipt for receipt in delivery.receipts if receipt]
+
+
 def test_it_recovers_by_itself_when_kafka_is_back(kafka: ApacheKafka) -> None:
     servers = make_topic(kafka, "recovers")
     producer = PageViewProducer(producer_settings(servers, "recovers", timeout_ms=3_000))
-    assert producer.send([("v", b"1")])
+    assert send(producer, [("v", b"1")])
     kafka.kill()
     started = time.monotonic()
     with pytest.raises(KafkaUnavailable):
-        producer.send([("v", b"2")])
+        send(producer, [("v", b"2")])
     assert time.monotonic() - started < 6
     kafka.start()
     deadline = time.monotonic() + 30
@@ -49,7 +60,7 @@ def test_it_recovers_by_itself_when_kafka_is_back(kafka: ApacheKafka) -> None:
     while not receipts:
         assert time.monotonic() < deadline
         try:
-            receipts = producer.send([("v", b"3")])
+            receipts = send(producer, [("v", b"3")])
         except KafkaUnavailable:
             continue
     producer.close()
@@ -63,16 +74,16 @@ def test_it_bounds_what_waits_while_kafka_is_away() -> None:
     refused_at_once = 0
     lock = threading.Lock()
 
-    def send() -> None:
+    def send_one() -> None:
         nonlocal refused_at_once
         started = time.monotonic()
         with pytest.raises(KafkaUnavailable):
-            producer.send([("v", b"x")])
+            send(producer, [("v", b"x")])
         if time.monotonic() - started < 0.5:
             with lock:
                 refused_at_once += 1
 
-    threads = [threading.Thread(target=send) for _ in range(20)]
+    threads = [threading.Thread(target=send_one) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -87,6 +98,6 @@ def test_it_refuses_more_events_than_may_wait() -> None:
     nowhere = Servers("none", "127.0.0.1:1", "")
     producer = PageViewProducer(producer_settings(nowhere, "t", queue_events=10))
     with pytest.raises(KafkaUnavailable, match="too many") as refusal:
-        producer.send([("v", b"x")] * 11)
+        send(producer, [("v", b"x")] * 11)
     assert refusal.value.receipts == [None] * 11
     producer.close()
