@@ -3,29 +3,17 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-# (key, value) each.
-Messages = Sequence[tuple[str, bytes]]
+# Key and value.
+Message = tuple[bytes, bytes]
+
+# Where a thread takes Kafka's reports, it and the request meet in a `Delivery`, for nanoseconds.
+_settling = threading.Lock()
 
 
 class KafkaUnavailable(RuntimeError):
-    """Raised when not every message was acknowledged in time. Those that were are in
-    `receipts`, the others are None: they may or may not be in the log."""
-
-    def __init__(self, reason: str, receipts: Sequence["Receipt | None"]) -> None:
-        super().__init__(reason)
-        self.receipts = receipts
-
-
-class Receipt(NamedTuple):
-    """Where in the log a message is."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}-{self.offset}"
+    """Raised when Kafka can't be written to now; says why."""
 
 
 @dataclass(frozen=True)
@@ -41,59 +29,58 @@ class ProducerSettings:
     waiting_requests: int
 
 
-# Where a thread takes the reports, it and the request meet in a `Delivery`, for nanoseconds.
-_finishing = threading.Lock()
-
-
 class Delivery:
-    """The messages of one request on their way; `done` is called once all are reported."""
+    """The messages of one request. Whoever puts them into Kafka tells what became of each, and
+    the last word calls `done` with it."""
 
-    __slots__ = ("_done", "_left", "error", "receipts")
+    __slots__ = ("_unsettled", "done", "messages", "receipts", "trouble")
 
-    def __init__(self, messages: int, done: Callable[["Delivery"], None]) -> None:
-        # In the order of the messages; None: it may or may not be in the log.
-        self.receipts: list[Receipt | None] = [None] * messages
-        self.error = ""
-        self._left = messages
-        self._done = done
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        # `<partition>-<offset>` of each message; None: it may or may not be in the log.
+        self.receipts: list[str | None] = [None] * len(messages)
+        # Why there is a None.
+        self.trouble = ""
+        self.done: Callable[[Delivery], None] = _tell_nobody
+        self._unsettled = len(messages)
 
-    def arrived(self, number: int, receipt: Receipt) -> None:
-        """The message is in the log."""
-        self.receipts[number] = receipt
-        self._settle(1)
+    @property
+    def is_safe(self) -> bool:
+        """Whether every message is in the log."""
+        return None not in self.receipts
 
-    def failed(self, number: int, reason: str) -> None:
-        """Nobody will ever know whether the message is in the log."""
-        self.error = reason
-        self._settle(1)
+    def arrived(self, numbers: Sequence[int], partition: int, offset: int) -> None:
+        """These of the messages are in the log, one after the other from `offset` on."""
+        receipts = self.receipts
+        for number in numbers:
+            receipts[number] = f"{partition}-{offset}"
+            offset += 1
+        self._settle(len(numbers))
 
-    def give_up(self, messages: int, reason: str) -> None:
-        """The last `messages` were not taken; nothing will be reported of them."""
-        self.error = reason
+    def failed(self, messages: int, reason: str) -> None:
+        """Of so many of them nobody will ever know more."""
+        self.trouble = f"Kafka did not acknowledge in time: {reason}"
         self._settle(messages)
 
     def _settle(self, messages: int) -> None:
-        with _finishing:
-            self._left -= messages
-            if self._left:
-                return
-        self._done(self)
-
-    def unavailable(self) -> "KafkaUnavailable | None":
-        """None when every message is safe."""
-        if None not in self.receipts:
-            return None
-        return KafkaUnavailable(
-            f"Kafka did not acknowledge in time: {self.error or 'no answer'}", self.receipts
-        )
+        if messages < len(self.messages):
+            with _settling:
+                self._unsettled -= messages
+                if self._unsettled:
+                    return
+        self.done(self)
 
 
 class Producer(Protocol):
     """Puts messages into Kafka."""
 
-    def produce(self, messages: Messages, done: Callable[[Delivery], None]) -> Delivery:
-        """`done` is called once it is known of each message whether it is safe, at the latest
-        after the timeout.
+    def produce(self, delivery: Delivery) -> None:
+        """`delivery.done` is called once it is known of each message whether it is safe, at
+        the latest after the timeout.
 
         Raises `KafkaUnavailable` at once when too many wait already; then nothing was sent.
         """
+
+
+def _tell_nobody(_: Delivery) -> None:
+    """Until somebody waits."""

@@ -6,13 +6,12 @@ answered on its own delivery reports (acks=all, idempotent producer).
 
 import logging
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingest.delivery import Delivery, KafkaUnavailable, Messages, ProducerSettings, Receipt
+from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +32,19 @@ class PageViewProducer:
         self._events = 0
         self._requests = 0
 
-    def produce(self, messages: Messages, done: Callable[[Delivery], None]) -> Delivery:
+    def produce(self, delivery: Delivery) -> None:
         """See `delivery.Producer`. `done` is called in the thread that takes the reports."""
-        self._reserve(len(messages))
+        events, done = len(delivery.messages), delivery.done
+        self._reserve(events)
 
-        def finish(delivery: Delivery) -> None:
-            self._release(len(messages))
-            if not delivery.error:
+        def finish(settled: Delivery) -> None:
+            self._release(events)
+            if settled.is_safe:
                 self._troubled = False
-            done(delivery)
+            done(settled)
 
-        delivery = Delivery(len(messages), finish)
-        self._hand_over(messages, delivery)
-        return delivery
+        delivery.done = finish
+        self._hand_over(delivery)
 
     def check(self, timeout: float) -> None:
         """Raises `KafkaUnavailable` unless the topic can be written to."""
@@ -54,11 +53,11 @@ class PageViewProducer:
             # Asked for by its name, a broker may make the topic, with partitions of its choice.
             topics = self._current().list_topics(timeout=timeout).topics
         except KafkaException as error:
-            raise KafkaUnavailable(f"Kafka does not answer: {error.args[0].str()}", ()) from error
+            raise KafkaUnavailable(f"Kafka does not answer: {error.args[0].str()}") from error
         if name not in topics:
-            raise KafkaUnavailable(f"topic {name!r} is missing; run `manage.py create_topics`", ())
+            raise KafkaUnavailable(f"topic {name!r} is missing; run `manage.py create_topics`")
         if (trouble := topics[name].error) is not None:
-            raise KafkaUnavailable(f"topic {name!r}: {trouble.str()}", ())
+            raise KafkaUnavailable(f"topic {name!r}: {trouble.str()}")
 
     def close(self) -> None:
         """Wait for what is on its way, then stop."""
@@ -74,7 +73,7 @@ class PageViewProducer:
                 or self._requests >= self._settings.waiting_requests
             )
             if full or self._closed:
-                raise KafkaUnavailable("too many events wait for Kafka already", [None] * events)
+                raise KafkaUnavailable("too many events wait for Kafka already")
             self._events += events
             self._requests += 1
 
@@ -83,16 +82,16 @@ class PageViewProducer:
             self._events -= events
             self._requests -= 1
 
-    def _hand_over(self, messages: Messages, delivery: Delivery) -> None:
+    def _hand_over(self, delivery: Delivery) -> None:
         producer, topic = self._current(), self._settings.topic
         taken = 0
         try:
-            for key, value in messages:
+            for key, value in delivery.messages:
                 producer.produce(topic, value, key, on_delivery=partial(_report, delivery, taken))
                 taken += 1
         except (BufferError, KafkaException) as error:
             self._replace_after_fatal(producer, error)
-            delivery.give_up(len(messages) - taken, str(error))
+            delivery.failed(len(delivery.messages) - taken, str(error))
 
     def _current(self) -> Producer:
         with self._lock:
@@ -148,9 +147,9 @@ def _configuration(settings: ProducerSettings) -> dict[str, Any]:
 
 def _report(delivery: Delivery, number: int, error: KafkaError | None, message: Message) -> None:
     if error is not None:
-        delivery.failed(number, error.str())
+        delivery.failed(1, error.str())
         return
     partition, offset = message.partition(), message.offset()
     # Every message that a broker has acknowledged has both.
     assert partition is not None and offset is not None  # noqa: S101
-    delivery.arrived(number, Receipt(partition, offset))
+    delivery.arrived((number,), partition, offset)

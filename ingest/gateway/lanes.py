@@ -8,17 +8,19 @@ which the broker knows it (idempotent producer, KIP-98).
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from ingest.delivery import Delivery, Receipt
+from ingest.delivery import Delivery
 
 logger = logging.getLogger(__name__)
 
 # A broker takes 1,048,588 unless the topic says otherwise.
 MOST_BATCH_BYTES = 1_000_000
 _MAGIC, _UNCOMPRESSED, _NO_TRANSACTION = 2, 0, 0
+_NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 class Identity(NamedTuple):
@@ -32,34 +34,46 @@ class Batch:
     """Records of one partition, and whom to tell what became of them. It is given up at
     `deadline` (the loop's clock)."""
 
-    __slots__ = ("_builder", "_deliveries", "_ms", "deadline", "is_closed", "record_bytes")
+    __slots__ = (
+        "_builder",
+        "_deliveries",
+        "_ms",
+        "deadline",
+        "is_closed",
+        "record_bytes",
+        "records",
+    )
 
     def __init__(self, deadline: float) -> None:
         self._builder = DefaultRecordBatchBuilder(
             _MAGIC, _UNCOMPRESSED, _NO_TRANSACTION, -1, -1, 0, MOST_BATCH_BYTES
         )
-        # The request of each record, and which of its messages it is.
-        self._deliveries: list[tuple[Delivery, int]] = []
+        # In the order of the records: requests, and which of their messages are here.
+        self._deliveries: list[tuple[Delivery, Sequence[int]]] = []
         self._ms = int(time.time() * 1_000)
         self.deadline = deadline
         self.is_closed = False
+        self.records = 0
         # Once it is sealed.
         self.record_bytes = b""
 
-    def __len__(self) -> int:
-        return len(self._deliveries)
-
-    def add(self, key: bytes, value: bytes, delivery: Delivery, number: int) -> bool:
-        """False if it has no room left."""
-        deliveries = self._deliveries
-        if self._builder.append(len(deliveries), self._ms, key, value, []) is None:
-            return False
-        deliveries.append((delivery, number))
-        return True
-
-    @property
-    def is_sealed(self) -> bool:
-        return bool(self.record_bytes)
+    def add(self, delivery: Delivery, numbers: Sequence[int]) -> Sequence[int]:
+        """Take these of its messages. Returns those that there is no room for."""
+        append, messages, ms, first = (
+            self._builder.append,
+            delivery.messages,
+            self._ms,
+            self.records,
+        )
+        for number in numbers:
+            key, value = messages[number]
+            if append(self.records, ms, key, value, _NO_HEADERS) is None:
+                break
+            self.records += 1
+        taken = self.records - first
+        if taken:
+            self._deliveries.append((delivery, numbers[:taken]))
+        return numbers[taken:]
 
     def seal(self, identity: Identity, sequence: int) -> None:
         self._builder.set_producer_state(identity.producer, identity.epoch, sequence)
@@ -68,17 +82,17 @@ class Batch:
 
     def arrived(self, partition: int, offset: int) -> None:
         """They are in the log from `offset` on."""
-        for delivery, number in self._deliveries:
+        for delivery, numbers in self._deliveries:
             try:
-                delivery.arrived(number, Receipt(partition, offset))
+                delivery.arrived(numbers, partition, offset)
             except Exception:
                 logger.exception("An answer could not be given.")
-            offset += 1
+            offset += len(numbers)
 
     def failed(self, reason: str) -> None:
-        for delivery, number in self._deliveries:
+        for delivery, numbers in self._deliveries:
             try:
-                delivery.failed(number, reason)
+                delivery.failed(len(numbers), reason)
             except Exception:
                 logger.exception("An answer could not be given.")
 
@@ -96,15 +110,16 @@ class Lane:
         self._identity: Identity | None = None
         self._sequence = 0
 
-    def add(
-        self, key: bytes, value: bytes, delivery: Delivery, number: int, deadline: float
-    ) -> None:
+    def add(self, delivery: Delivery, numbers: Sequence[int], deadline: float) -> None:
+        """These of its messages wait from now on."""
         waiting = self._waiting
-        if waiting and not waiting[-1].is_closed and waiting[-1].add(key, value, delivery, number):
-            return
-        batch = Batch(deadline)
-        batch.add(key, value, delivery, number)
-        waiting.append(batch)
+        left = numbers
+        if waiting and not waiting[-1].is_closed:
+            left = waiting[-1].add(delivery, numbers)
+        while left:
+            batch = Batch(deadline)
+            left = batch.add(delivery, left)
+            waiting.append(batch)
 
     @property
     def can_send(self) -> bool:
@@ -123,16 +138,16 @@ class Lane:
     def arrived(self, offset: int) -> int:
         """The batch under way is in the log. Returns its number of records."""
         batch = self._leave()
-        self._sequence = (self._sequence + len(batch)) % 2**31
+        self._sequence = (self._sequence + batch.records) % 2**31
         batch.arrived(self.partition, offset)
-        return len(batch)
+        return batch.records
 
     def give_up(self, reason: str) -> int:
         """Whether the batch under way is in the log will never be known: the numbers of what
         follows would not fit, so the identity must not be used again."""
         batch = self._leave()
         batch.failed(reason)
-        return len(batch)
+        return batch.records
 
     def expire(self, now: float, reason: str) -> int:
         """Give up what waited too long without being sent. Returns the number of records."""
@@ -140,7 +155,7 @@ class Lane:
         while self._waiting and self._waiting[0].deadline <= now:
             batch = self._waiting.popleft()
             batch.failed(reason)
-            events += len(batch)
+            events += batch.records
         return events
 
     def close_batch(self) -> None:

@@ -7,26 +7,26 @@ batches. What travels together, what is sent again and when to give up is decide
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import KafkaError, NoError, for_code
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from ingest.delivery import Delivery, KafkaUnavailable, Messages, ProducerSettings
+from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
 from ingest.gateway.lanes import Batch, Identity, Lane
+from ingest.gateway.produce_request import ProduceRequest
 
 logger = logging.getLogger(__name__)
 # It says at every try that a broker is away; `Trouble` below says it once.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
-_ALL_IN_SYNC = -1
 _CHECK_S, _RETRY_S, _FOLLOW_S = 0.05, 0.05, 2.0
 _SLOW = "no answer"
+# Of a request's messages, where there is one.
+_FIRST = (0,)
 
 
 class LoopProducer:
@@ -44,7 +44,7 @@ class LoopProducer:
         self._identity: Identity | None = None
         self._lanes: list[Lane] = []
         # What came before the partitions were known, with its deadline.
-        self._unplaced: deque[tuple[Messages, Delivery, float]] = deque()
+        self._unplaced: deque[tuple[Delivery, float]] = deque()
         self._events = 0
         self._is_due = False
         self._closed = False
@@ -62,23 +62,17 @@ class LoopProducer:
         self._begin(self._follow())
         self._begin(self._expire())
 
-    def produce(self, messages: Messages, done: Callable[[Delivery], None]) -> Delivery:
-        """Put (key, value) messages into the topic; `done` is called on the loop, at the
-        latest after the timeout.
-
-        Raises `KafkaUnavailable` at once when too many wait already; then nothing was sent.
-        """
-        events = len(messages)
+    def produce(self, delivery: Delivery) -> None:
+        """See `delivery.Producer`. `done` is called on the loop."""
+        events = len(delivery.messages)
         if self._closed or self._events + events > self._settings.queue_events:
-            raise KafkaUnavailable("too many events wait for Kafka already", [None] * events)
+            raise KafkaUnavailable("too many events wait for Kafka already")
         self._events += events
-        delivery = Delivery(events, done)
         deadline = self._loop.time() + self._timeout_s
         if self._lanes:
-            self._place(messages, delivery, deadline)
+            self._place(delivery, deadline)
         else:
-            self._unplaced.append((messages, delivery, deadline))
-        return delivery
+            self._unplaced.append((delivery, deadline))
 
     async def close(self) -> None:
         """Wait for what is on its way, then stop."""
@@ -93,11 +87,16 @@ class LoopProducer:
 
     # --- Sending ----------------------------------------------------------------------
 
-    def _place(self, messages: Messages, delivery: Delivery, deadline: float) -> None:
-        lanes = self._lanes
-        for number, (text, value) in enumerate(messages):
-            key = text.encode()
-            lanes[crc32(key) % len(lanes)].add(key, value, delivery, number, deadline)
+    def _place(self, delivery: Delivery, deadline: float) -> None:
+        lanes, messages = self._lanes, delivery.messages
+        if len(messages) == 1:
+            lanes[crc32(messages[0][0]) % len(lanes)].add(delivery, _FIRST, deadline)
+        else:
+            numbers: list[list[int]] = [[] for _ in lanes]
+            for number, (key, _) in enumerate(messages):
+                numbers[crc32(key) % len(lanes)].append(number)
+            for lane, of_lane in zip(lanes, numbers, strict=True):
+                lane.add(delivery, of_lane, deadline)
         if not self._is_due:
             self._is_due = True
             self._loop.call_later(self._linger_s, self._send_waiting)
@@ -135,9 +134,7 @@ class LoopProducer:
         self, client: AIOKafkaClient, leader: int, load: list[tuple[Lane, Batch]]
     ) -> None:
         records = [(lane.partition, batch.record_bytes) for lane, batch in load]
-        request = ProduceRequest(
-            None, _ALL_IN_SYNC, self._settings.timeout_ms, [(self._settings.topic, records)]
-        )
+        request = ProduceRequest(self._settings.topic, self._settings.timeout_ms, records)
         try:
             response = await client.send(leader, request)
         except (KafkaError, OSError) as trouble:
@@ -192,11 +189,10 @@ class LoopProducer:
 
     def _expire_at(self, now: float) -> None:
         reason = self.trouble or _SLOW
-        while self._unplaced and self._unplaced[0][2] <= now:
-            messages, delivery, _ = self._unplaced.popleft()
-            self._events -= len(messages)
-            for number in range(len(messages)):
-                delivery.failed(number, reason)
+        while self._unplaced and self._unplaced[0][1] <= now:
+            delivery, _ = self._unplaced.popleft()
+            self._events -= len(delivery.messages)
+            delivery.failed(len(delivery.messages), reason)
         for lane in self._lanes:
             if lane.under_way is not None and lane.under_way.deadline <= now:
                 self._give_up(lane, reason)

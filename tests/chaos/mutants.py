@@ -176,24 +176,23 @@ def _ack_before_the_report(producer: Any) -> None:
     owner = getattr(producer, "PageViewProducer", None) or producer.LoopProducer
     produce = owner.produce
 
-    def hasty(self: Any, messages: Any, done: Any) -> Any:
-        produce(self, messages, lambda _: None)
-        delivery = producer.Delivery(len(messages), done)
-        delivery.receipts = [(0, 0)] * len(messages)
-        done(delivery)
-        return delivery
+    def hasty(self: Any, delivery: Any) -> None:
+        unheard = producer.Delivery(delivery.messages)
+        produce(self, unheard)
+        delivery.arrived(range(len(delivery.messages)), 0, 0)
 
     owner.produce = hasty
 
 
 def _first_report_is_enough(delivery: Any) -> None:
-    """A request is answered as if all its messages were safe."""
+    """A message that failed is answered as if it were safe."""
 
-    def unavailable(self: Any) -> None:
-        known = [receipt for receipt in self.receipts if receipt] or [delivery.Receipt(0, 0)]
-        self.receipts = [receipt or known[0] for receipt in self.receipts]
+    def failed(self: Any, messages: int, reason: str) -> None:
+        known = next(filter(None, self.receipts), "0-0")
+        self.receipts = [receipt or known for receipt in self.receipts]
+        self._settle(messages)
 
-    delivery.Delivery.unavailable = unavailable
+    delivery.Delivery.failed = failed
 
 
 def _key_by_time(plan: Any) -> None:
