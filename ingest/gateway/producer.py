@@ -13,11 +13,10 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import KafkaError, NoError, for_code
-from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
 from ingest.gateway.lanes import Batch, Identity, Lane
-from ingest.gateway.produce_request import ProduceRequest
+from ingest.gateway.requests import InitProducerIdRequest, ProduceRequest
 
 logger = logging.getLogger(__name__)
 # It says at every try that a broker is away; `Trouble` below says it once.
@@ -264,7 +263,7 @@ class LoopProducer:
                 client = self._client
                 node = client and client.get_random_node()
                 if client is not None and node is not None:
-                    request = InitProducerIdRequest(None, self._settings.timeout_ms)
+                    request = InitProducerIdRequest(self._settings.timeout_ms)
                     answer = await client.send(node, request)
                     if for_code(answer.error_code) is NoError:
                         self._identity = Identity(answer.producer_id, answer.producer_epoch)
