@@ -77,7 +77,8 @@ class InitProducerIdRequest(Request[_Identify]):  # type: ignore[misc]
     API_KEY = 22
 
     def __init__(self, timeout_ms: int) -> None:
-        self._arguments = (None, timeout_ms, _NO_PRODUCER, _NO_EPOCH, {})
+        no_tags: dict[int, bytes] = {}
+        self._arguments = (None, timeout_ms, _NO_PRODUCER, _NO_EPOCH, no_tags)
 
     def build(self, request_struct_class: type[_Identify]) -> _Identify:
         return request_struct_class(*self._arguments)
