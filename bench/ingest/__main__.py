@@ -37,7 +37,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=8, help="of each load")
     parser.add_argument("--only", default="", help="doors with this in their names; writes nothing")
     parser.add_argument("--memory-minutes", type=int, default=0,
-                        help="instead: how the gateway's memory grows in so many minutes")  # fmt: skip
+                        help="instead: whether the gateway's memory grows in these")  # fmt: skip
     return parser.parse_args()
 
 

@@ -38,8 +38,8 @@ def memory_report(door: Door, minutes: Sequence[float]) -> str:
         [
             "## Whether memory grows",
             machine.describe(*machine.versions(), f"{len(minutes)} minutes"),
-            f"*{door}*, supervisor and one process, as fast as {MANY:,} connections can send: "
-            f"{first:.0f} MB in the first minute, {last:.0f} MB in the last, at most {most:.0f} MB.",
+            f"*{door}*, supervisor and one process, with {MANY:,} connections that send on: "
+            f"{first:.0f} MB in the first minute, {last:.0f} MB in the last, at most {most:.0f}.",
         ]
     )
 
