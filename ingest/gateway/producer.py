@@ -38,6 +38,7 @@ class LoopProducer:
     def __init__(self, settings: ProducerSettings) -> None:
         self._settings = settings
         self._linger_s = settings.linger_ms / 1_000
+        self._timeout_ms = settings.timeout_ms
         self._timeout_s = settings.timeout_ms / 1_000
         self._client: AIOKafkaClient | None = None
         self._identity: Identity | None = None
@@ -48,8 +49,11 @@ class LoopProducer:
         self._is_due = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
-        # None while the topic can be written to.
+        self._is_identifying = False
+        # Why the topic can't be written to, by what Kafka says of it; None: it can.
         self.trouble: str | None = "Kafka was not asked yet"
+        # Why the last batch could not be stored.
+        self._refusal: str | None = None
 
     @property
     def waiting(self) -> int:
@@ -133,7 +137,7 @@ class LoopProducer:
         self, client: AIOKafkaClient, leader: int, load: list[tuple[Lane, Batch]]
     ) -> None:
         records = [(lane.partition, batch.record_bytes) for lane, batch in load]
-        request = ProduceRequest(self._settings.topic, self._settings.timeout_ms, records)
+        request = ProduceRequest(self._settings.topic, self._timeout_ms, records)
         try:
             response = await client.send(leader, request)
         except (KafkaError, OSError) as trouble:
@@ -156,7 +160,7 @@ class LoopProducer:
             return  # it had two answers, or its time was over
         error = for_code(code)
         if error is NoError:
-            self.trouble = None
+            self._refusal = None
             self._events -= lane.arrived(offset)
             self._send_soon()
         elif error.retriable:
@@ -170,7 +174,9 @@ class LoopProducer:
     def _send_again(self, lane: Lane, batch: Batch, reason: str) -> None:
         """After a pause; until its time is over."""
         if lane.under_way is batch:
-            self._note_trouble(reason)
+            if self._refusal is None:
+                logger.warning("Kafka is in trouble, requests may get 503: %s", reason)
+            self._refusal = reason
             self._loop.call_later(_RETRY_S, self._refuse, lane, batch)
 
     def _refuse(self, lane: Lane, batch: Batch) -> None:
@@ -187,7 +193,7 @@ class LoopProducer:
                 self._expire_at(self._loop.time())
 
     def _expire_at(self, now: float) -> None:
-        reason = self.trouble or _SLOW
+        reason = self.trouble or self._refusal or _SLOW
         while self._unplaced and self._unplaced[0][1] <= now:
             delivery, _ = self._unplaced.popleft()
             self._events -= len(delivery.messages)
@@ -200,9 +206,8 @@ class LoopProducer:
 
     def _give_up(self, lane: Lane, reason: str) -> None:
         self._events -= lane.give_up(reason)
-        if self._identity is not None:
-            self._identity = None
-            self._begin(self._identify())
+        self._identity = None
+        self._identify_soon()
 
     # --- Kafka, as it is now ----------------------------------------------------------
 
@@ -213,7 +218,7 @@ class LoopProducer:
                 client = await self._connected()
                 self._read_partitions(client)
                 if self._identity is None:
-                    await self._identify()
+                    self._identify_soon()
             except (KafkaError, OSError) as trouble:
                 self._note_trouble(f"Kafka does not answer: {trouble}")
             except Exception:
@@ -226,7 +231,7 @@ class LoopProducer:
             return self._client
         client = AIOKafkaClient(
             bootstrap_servers=self._settings.bootstrap_servers,
-            request_timeout_ms=self._settings.timeout_ms,
+            request_timeout_ms=self._timeout_ms,
             retry_backoff_ms=int(_RETRY_S * 1_000),
         )
         try:
@@ -256,6 +261,11 @@ class LoopProducer:
                 self._refuse(lane, lane.under_way)
         self._send_soon()
 
+    def _identify_soon(self) -> None:
+        if not self._is_identifying:
+            self._is_identifying = True
+            self._begin(self._identify())
+
     async def _identify(self) -> None:
         """Get a name for the sequence numbers to begin anew under."""
         while self._identity is None:
@@ -263,12 +273,12 @@ class LoopProducer:
                 client = self._client
                 node = client and client.get_random_node()
                 if client is not None and node is not None:
-                    request = InitProducerIdRequest(self._settings.timeout_ms)
-                    answer = await client.send(node, request)
+                    answer = await client.send(node, InitProducerIdRequest(self._timeout_ms))
                     if for_code(answer.error_code) is NoError:
                         self._identity = Identity(answer.producer_id, answer.producer_epoch)
                         break
             await asyncio.sleep(_RETRY_S)
+        self._is_identifying = False
         self._send_soon()
 
     def _note_trouble(self, reason: str) -> None:
@@ -280,4 +290,9 @@ class LoopProducer:
         """A task that nobody keeps may be collected before it is done."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A step of the producer failed.", exc_info=error)
