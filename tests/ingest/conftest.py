@@ -3,9 +3,10 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from ingest.delivery import ProducerSettings
 from ingest.door import Door
 from ingest.models import Site
-from ingest.producer import PageViewProducer, ProducerSettings
+from ingest.producer import PageViewProducer
 from tests.conftest import Servers
 from tests.ingest.accepting import acceptance_of
 
