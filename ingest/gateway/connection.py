@@ -12,6 +12,7 @@ import httptools
 
 from ingest.body_limit import refusal
 from ingest.door import RETRY_AFTER_SECONDS, error_body
+from ingest.opt_out import opt_out
 
 if TYPE_CHECKING:
     from ingest.gateway.server import Server
@@ -28,7 +29,7 @@ class Request:
 
     __slots__ = (
         "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
-        "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
+        "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "opt_out", "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -41,6 +42,8 @@ class Request:
         self.content_type = ""
         self.agent = ""
         self.forwarded_for = ""
+        # The name of the header that asks not to be tracked.
+        self.opt_out: str | None = None
         # The header lines that say how long the body is.
         self.framing = b""
         self.offers_upgrade = False
@@ -347,6 +350,14 @@ def _add_forwarded(connection: Connection, value: bytes) -> None:
     request.forwarded_for = f"{request.forwarded_for},{text}" if request.forwarded_for else text
 
 
+def _set_do_not_track(connection: Connection, value: bytes) -> None:
+    connection.request.opt_out = connection.request.opt_out or opt_out(value.decode("latin-1"), "")
+
+
+def _set_privacy_control(connection: Connection, value: bytes) -> None:
+    connection.request.opt_out = opt_out("", value.decode("latin-1")) or connection.request.opt_out
+
+
 def _set_preflight(connection: Connection, value: bytes) -> None:
     connection.request.is_preflight = True
 
@@ -366,5 +377,7 @@ _HEADERS = {
     b"user-agent": _set_agent,
     b"x-forwarded-for": _add_forwarded,
     b"access-control-request-method": _set_preflight,
+    b"dnt": _set_do_not_track,
+    b"sec-gpc": _set_privacy_control,
     b"expect": _set_expectation,
 }

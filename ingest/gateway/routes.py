@@ -73,7 +73,7 @@ class Routes:
             return
         address = self._address(request.peer, request.forwarded_for)
         refusal = self._door.refuse_unread(request.content_type, address)
-        accepted = refusal or read(request.body, Sender(address, request.agent))
+        accepted = refusal or read(request.body, Sender(address, request.agent, request.opt_out))
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
