@@ -55,7 +55,8 @@
   }
 
   const look = () => {
-    if (document.hidden) return leave()
+    // A page that goes gives up on what is under way, which arrives all the same, and is hidden after.
+    if (document.hidden) return path && leave()
     if (path != here()) {
       if (path) {
         leave()
