@@ -26,6 +26,8 @@
   // `track.q` is what waits: calls that were made before this script came, then events.
   const track = self.track = (name, { props } = {}) => {
     const at = Date.now()
+    // Throws at who gave what can't be sent, not later, when others are sent with it.
+    JSON.stringify(props)
     off || queue[99] || queue.push({
       site, name, props, referrer,
       page_url: page,

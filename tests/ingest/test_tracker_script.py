@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route
 
 from dashboard.snippet import pinned_options, pinned_snippet_of
 from ingest.models import Site
@@ -370,6 +370,8 @@ def test_one_refused_event_holds_up_no_other(
     visit(page, site, "/")
     context.set_offline(True)
     page.evaluate("track('bad', {props: {deep: {er: 1}}})")
+    with pytest.raises(Error, match="BigInt"):
+        page.evaluate("track('worse', {props: {n: 1n}})")
     page.evaluate("track('good')")
     context.set_offline(False)
     site.wait_named("good")
