@@ -9,11 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
+from playwright.sync_api import Page
 
 from ingest.pageview import PageView, decode
 from tests.processing.pipeline import wait_for
 
 SECONDS = 20.0
+BATCH = "**/api/v1/track/batch"
 
 
 class LogReader:
@@ -123,3 +125,21 @@ def serve(site: TrackedSite) -> Iterator[TrackedSite]:
         site.url = f"http://127.0.0.1:{server.server_port}"
         yield site
         server.shutdown()
+
+
+def visit(page: Page, site: TrackedSite, path: str = "/") -> None:
+    """Returns once the page's view was accepted."""
+    with page.expect_response(BATCH) as sent:
+        page.goto(site.url + path)
+    assert sent.value.status == 202
+
+
+def ready(page: Page) -> None:
+    """Options are there once their module is: it is the last thing that loads."""
+    page.wait_for_load_state("networkidle")
+
+
+def close(page: Page) -> None:
+    """As people close a tab."""
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
