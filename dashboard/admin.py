@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 
 from dashboard.models import ApiKey
 from dashboard.segment_admin import SegmentAdmin  # noqa: F401  registers it
-from dashboard.snippet import request_of, snippet_of
+from dashboard.snippet import pinned_options, pinned_snippet_of, request_of, snippet_of
 from dashboard.summaries import ago, read_summaries
 from ingest.models import Site
 
@@ -43,6 +43,7 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at
             "public_id",
             "name",
             "allowed_hostnames",
+            "honour_opt_out",
             "active",
             "time_zone",
             "retention_days",
@@ -69,13 +70,23 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ["active", "created_at"]
     search_fields = ["public_id", "name", "allowed_hostnames"]
     actions = ["activate", "deactivate"]
-    readonly_fields = ["snippet", "request_line", "live_page"]
+    readonly_fields = ["snippet", "request_line", "pinned_snippet", "pinned_module", "live_page"]
     fieldsets = [
         (None, {"fields": ["public_id", "name", "active", "live_page"]}),
-        ("What is accepted", {"fields": ["allowed_hostnames"]}),
+        ("What is accepted", {"fields": ["allowed_hostnames", "honour_opt_out"]}),
         ("Whose and which pages", {"fields": ["internal_addresses", "path_rules"]}),
         ("How it is counted", {"fields": ["time_zone", "retention_days"]}),
         ("Send page views", {"fields": ["snippet", "request_line"]}),
+        (
+            "Send page views by a script that can't change",
+            {
+                "classes": ["collapse"],
+                "description": "With its hash (subresource integrity) a browser runs the script "
+                "only as it is today. When an upgrade of the tracker changes the script, pages "
+                "that pin the old one send nothing until they get the new lines.",
+                "fields": ["pinned_snippet", "pinned_module"],
+            },
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
@@ -87,7 +98,7 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [*self.readonly_fields, *(["public_id"] if obj else [])]
 
     def get_fieldsets(self, request: HttpRequest, obj: Site | None = None) -> Any:
-        return self.fieldsets if obj else self.fieldsets[:-1]
+        return self.fieldsets if obj else self.fieldsets[:-2]
 
     @admin.display(description="views today")
     def views_today(self, site: Site) -> str:
@@ -112,8 +123,16 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="snippet")
     def snippet(self, site: Site) -> SafeString:
-        """The lines to paste before </head> of every page."""
+        """The lines to paste after <body> of every page."""
         return _copyable(snippet_of(site))
+
+    @admin.display(description="snippet with hash")
+    def pinned_snippet(self, site: Site) -> SafeString:
+        return _copyable(pinned_snippet_of(site))
+
+    @admin.display(description="before it, if it names options")
+    def pinned_module(self, site: Site) -> SafeString:
+        return _copyable(pinned_options())
 
     @admin.display(description="or by hand")
     def request_line(self, site: Site) -> SafeString:
@@ -180,4 +199,4 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _copyable(text: str) -> SafeString:
-    return format_html('<textarea readonly rows="8" cols="90">{}</textarea>', text)
+    return format_html('<textarea readonly rows="5" cols="90">{}</textarea>', text)

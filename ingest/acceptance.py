@@ -41,7 +41,8 @@ class Acceptance:
     def accept(self, request: TrackRequest, sender: Sender, received: int) -> PageView:
         """The message of one event that arrived at `received` (Unix ms). Raises `Refusal`."""
         site = self._find_site(request)
-        ts = read_time(request.timestamp, received)
+        _check_opt_out(site, sender)
+        ts = read_time(request.timestamp, received, request.queue_time or 0)
         page = read_page_url(request.page_url)
         _check_hostname(site, page, request)
         return PageView(
@@ -75,6 +76,16 @@ class Acceptance:
             return self._visitors.of_user(site.public_id, str(request.user_id))
         day = datetime.fromtimestamp(received / 1000, ZoneInfo(site.time_zone)).date()
         return self._visitors.of_browser(site.public_id, day, sender.address, sender.agent)
+
+
+def _check_opt_out(site: Site, sender: Sender) -> None:
+    if site.honour_opt_out and sender.opt_out is not None:
+        raise Refusal(
+            403,
+            sender.opt_out,
+            "1",
+            f"this browser asks not to be tracked, and {site.public_id} honours that",
+        )
 
 
 def _check_hostname(site: Site, page: PageUrl, request: TrackRequest) -> None:

@@ -20,6 +20,7 @@ from ingest.acceptance import Acceptance, Sender
 from ingest.delivery import Delivery, KafkaUnavailable, Message, Producer, ProducerSettings
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
+from ingest.pixel import read_pixel
 from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
@@ -138,6 +139,14 @@ class Door:
             return _no_sites()
         return self._throttle((page_view,)) or One(page_view)
 
+    def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
+        """One event of a browser that can only load an image."""
+        try:
+            body = read_pixel(query, referer)
+        except Refusal as refusal:
+            return refused(refusal)
+        return self.read_one(body, sender)
+
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
@@ -201,8 +210,8 @@ def try_again(reason: str) -> str:
     )
 
 
-def method_not_allowed(method: str) -> bytes:
-    return error_body(None, None, f"{method} is not allowed here; send {ALLOWED_METHODS}")
+def method_not_allowed(method: str, allowed: str = ALLOWED_METHODS) -> bytes:
+    return error_body(None, None, f"{method} is not allowed here; send {allowed}")
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -10,13 +10,14 @@ _EARLIEST_MS = 946_684_800_000  # 2000-01-01
 _MOST_AHEAD_MS = 600_000
 
 
-def read_time(timestamp: int | float | str | None, received: int) -> int:
-    """Unix milliseconds; `received`, in the same unit, stands in for a missing timestamp.
+def read_time(timestamp: int | float | str | None, received: int, queue_time: int = 0) -> int:
+    """Unix milliseconds; `received`, in the same unit, less the `queue_time` that the event
+    waited at its sender's stands in for a missing timestamp.
 
     Raises `Refusal` for what is no time, before 2000 or more than ten minutes ahead.
     """
     if timestamp is None:
-        return received
+        return received - max(queue_time, 0)
     ms = _from_text(timestamp) if isinstance(timestamp, str) else _from_number(timestamp)
     if ms > received + _MOST_AHEAD_MS:
         raise _refusal(

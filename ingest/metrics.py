@@ -18,7 +18,10 @@ Family = CounterMetricFamily | GaugeMetricFamily
 # What a request did is told by its answer's status; every other one is a refusal.
 _OUTCOMES = {202: "accepted", 429: "throttled", 503: "unavailable"}
 # A closed set: what a sender writes never becomes a label.
-_FIELDS = {*TrackRequest.__struct_fields__, "body", "events", "Content-Type"}
+_FIELDS = {
+    *TrackRequest.__struct_fields__,
+    *("body", "events", "query", "Content-Type", "DNT", "Sec-GPC"),
+}
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PROCESS = CollectorRegistry()

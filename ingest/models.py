@@ -76,6 +76,12 @@ class Site(models.Model):
         default=True,
         help_text="An inactive site refuses new events with 403; its counts stay readable.",
     )
+    honour_opt_out = models.BooleanField(
+        "honour Do Not Track and Global Privacy Control",
+        default=False,
+        help_text="Events of browsers that send “DNT: 1” or “Sec-GPC: 1” are refused with 403 and "
+        "kept nowhere: these visitors are in no number. Applies at once, pages stay as they are.",
+    )
     time_zone = models.CharField(
         max_length=64,
         default="UTC",

@@ -6,9 +6,11 @@ from ingest.enrichment.client_hints import NO_HINTS, ClientHints
 
 
 class Sender(NamedTuple):
-    """`internal`: the header X-Tracker-Internal, by which a site's own people are left out."""
+    """`internal`: the header X-Tracker-Internal, by which a site's own people are left out.
+    `opt_out` names the header that asks not to be tracked, if one does."""
 
     address: str
     agent: str
     hints: ClientHints = NO_HINTS
     internal: str = ""
+    opt_out: str | None = None

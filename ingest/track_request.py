@@ -13,6 +13,7 @@ from ingest.refusals import Refusal
 
 MAX_BATCH_EVENTS = 1_000
 _MOST_INT = 2**53
+_MOST_QUEUE_MS = 30 * 86_400_000
 
 PropName = Annotated[str, Meta(min_length=1, max_length=100)]
 PropValue = (
@@ -59,6 +60,20 @@ class TrackRequest(msgspec.Struct):
             examples=[1730814562],
         ),
     ] = None
+    queue_time: (
+        Annotated[
+            int,
+            Meta(
+                ge=-_MOST_INT,
+                le=_MOST_QUEUE_MS,
+                description="Where there is no timestamp: how many milliseconds ago it happened, "
+                "right even where the sender's clock is wrong. Less than 0, as after a clock was "
+                "set back, is 0.",
+                examples=[1500],
+            ),
+        ]
+        | None
+    ) = None
     site: (
         Annotated[
             str,

@@ -6,7 +6,13 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -16,13 +22,16 @@ from rest_framework.views import APIView
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
 from ingest.client_address import client_address, read_networks
-from ingest.door import ALLOWED_METHODS, Answer, Many, One, method_not_allowed
+from ingest.door import ALLOWED_METHODS, MEDIA_TYPES, Answer, Many, One, method_not_allowed
 from ingest.enrichment.client_hints import read_hints
 from ingest.metrics import count_request
+from ingest.opt_out import opt_out
+from ingest.pixel import FIELDS, GIF
 from ingest.process_door import process_door
 from ingest.refusals import Refusal
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
 
+Read = Callable[[bytes, Sender], One | Many | Answer]
 _proxies = read_networks(settings.TRUSTED_PROXIES)
 
 
@@ -59,20 +68,20 @@ class _TrackEndpoint(APIView):
     content_negotiation_class = JsonAlways
     # OPTIONS that is no preflight is a method like any other.
     metadata_class = None
+    allowed = ALLOWED_METHODS
     default_response_headers: dict[str, str] = {}
 
     def http_method_not_allowed(  # type: ignore[override]  # any response will do
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        body = method_not_allowed(request.method or "")
-        return HttpResponse(body, "application/json", 405, headers={"Allow": ALLOWED_METHODS})
+        body = method_not_allowed(request.method or "", self.allowed)
+        return HttpResponse(body, "application/json", 405, headers={"Allow": self.allowed})
 
-    def answer(
-        self, request: Request, read: Callable[[bytes, Sender], One | Many | Answer]
-    ) -> HttpResponse:
-        """Every request that comes here is counted, by its answer."""
+    def answer(self, request: Request, read: Read, content_type: str | None = None) -> HttpResponse:
+        """Every request that comes here is counted, by its answer. `content_type` stands in for
+        that of a request without a body."""
         began = time.perf_counter()
-        answer = self._answer(request, read)
+        answer = self._answer(request, read, content_type or request.content_type or "")
         count_request(answer.status, answer.field, time.perf_counter() - began)
         response = HttpResponse(answer.body, "application/json", answer.status)
         if answer.retry_after:
@@ -82,9 +91,9 @@ class _TrackEndpoint(APIView):
         return response
 
     @staticmethod
-    def _answer(request: Request, read: Callable[[bytes, Sender], One | Many | Answer]) -> Answer:
+    def _answer(request: Request, read: Read, content_type: str) -> Answer:
         sender = _sender(request)
-        refusal = process_door().refuse_unread(request.content_type or "", sender.address)
+        refusal = process_door().refuse_unread(content_type, sender.address)
         if refusal is not None:
             return refusal
         accepted = read(request.data if isinstance(request.data, bytes) else b"", sender)
@@ -180,17 +189,49 @@ class TrackBatchView(_TrackEndpoint):
         return self.answer(request, process_door().read_many)
 
 
+class PixelView(_TrackEndpoint):
+    """One page view of a browser without JavaScript."""
+
+    http_method_names = ["get"]
+    allowed = "GET"
+
+    @extend_schema(
+        summary="Send one page view by loading an image",
+        description="For `<noscript>`. The page is `page_url`, or what the `Referer` header says.",
+        parameters=[OpenApiParameter(name, str) for name in FIELDS],
+        responses={
+            (200, "image/gif"): OpenApiResponse(
+                OpenApiTypes.BINARY, "Safe in Kafka: a transparent pixel."
+            ),
+            **_REFUSALS,
+        },
+    )
+    def get(self, request: Request) -> HttpResponse:
+        query, referer = request.META.get("QUERY_STRING", ""), request.META.get("HTTP_REFERER", "")
+
+        def read(_: bytes, sender: Sender) -> One | Answer:
+            return process_door().read_pixel(query, referer, sender)
+
+        response = self.answer(request, read, MEDIA_TYPES[0])
+        if response.status_code == 202:
+            response = HttpResponse(GIF, "image/gif")
+        response["Cache-Control"] = "no-store"
+        return response
+
+
 def _sender(request: Request) -> Sender:
-    peer = request.META.get("REMOTE_ADDR", "")
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    header = request.META.get
     return Sender(
-        address=client_address(peer, forwarded, _proxies),
-        agent=request.META.get("HTTP_USER_AGENT", ""),
-        hints=read_hints(
-            brands=request.META.get("HTTP_SEC_CH_UA", ""),
-            mobile=request.META.get("HTTP_SEC_CH_UA_MOBILE", ""),
-            platform=request.META.get("HTTP_SEC_CH_UA_PLATFORM", ""),
-            platform_version=request.META.get("HTTP_SEC_CH_UA_PLATFORM_VERSION", ""),
+        address=client_address(
+            header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR", ""), _proxies
         ),
-        internal=request.META.get("HTTP_X_TRACKER_INTERNAL", ""),
+        agent=header("HTTP_USER_AGENT", ""),
+        hints=read_hints(
+            brands=header("HTTP_SEC_CH_UA", ""),
+            mobile=header("HTTP_SEC_CH_UA_MOBILE", ""),
+            platform=header("HTTP_SEC_CH_UA_PLATFORM", ""),
+            platform_version=header("HTTP_SEC_CH_UA_PLATFORM_VERSION", ""),
+        ),
+        internal=header("HTTP_X_TRACKER_INTERNAL", ""),
+        opt_out=opt_out(header("HTTP_DNT", ""), header("HTTP_SEC_GPC", "")),
     )

@@ -33,3 +33,18 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def keeping_pages(browser: Browser) -> Iterator[Browser]:
+    """Another Chromium that shows pages from memory when it goes back, as people's do;
+    Playwright switches that off."""
+    other = browser.browser_type.launch(
+        executable_path=CHROMIUM,
+        args=_SWITCHES,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    try:
+        yield other
+    finally:
+        other.close()

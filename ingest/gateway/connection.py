@@ -13,6 +13,7 @@ import httptools
 
 from ingest.body_limit import refusal
 from ingest.door import RETRY_AFTER_SECONDS, error_body
+from ingest.opt_out import opt_out
 
 if TYPE_CHECKING:
     from ingest.gateway.server import Server
@@ -29,7 +30,8 @@ class Request:
 
     __slots__ = (
         "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
-        "hints", "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "target",
+        "hints", "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "opt_out",
+        "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -44,6 +46,8 @@ class Request:
         self.forwarded_for = ""
         # Headers that few senders have: client hints, X-Tracker-Internal.
         self.hints: dict[str, str] | None = None
+        # The name of the header that asks not to be tracked.
+        self.opt_out: str | None = None
         # The header lines that say how long the body is.
         self.framing = b""
         self.offers_upgrade = False
@@ -350,6 +354,14 @@ def _add_forwarded(connection: Connection, value: bytes) -> None:
     request.forwarded_for = f"{request.forwarded_for},{text}" if request.forwarded_for else text
 
 
+def _set_do_not_track(connection: Connection, value: bytes) -> None:
+    connection.request.opt_out = connection.request.opt_out or opt_out(value.decode("latin-1"), "")
+
+
+def _set_privacy_control(connection: Connection, value: bytes) -> None:
+    connection.request.opt_out = opt_out("", value.decode("latin-1")) or connection.request.opt_out
+
+
 def _set_preflight(connection: Connection, value: bytes) -> None:
     connection.request.is_preflight = True
 
@@ -382,6 +394,8 @@ _HEADERS = {
     b"user-agent": _set_agent,
     b"x-forwarded-for": _add_forwarded,
     b"access-control-request-method": _set_preflight,
+    b"dnt": _set_do_not_track,
+    b"sec-gpc": _set_privacy_control,
     b"expect": _set_expectation,
     b"sec-ch-ua": _hint("brands"),
     b"sec-ch-ua-mobile": _hint("mobile"),

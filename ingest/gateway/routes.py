@@ -118,6 +118,7 @@ class Routes:
 
 def _sender(request: Request, address: str) -> Sender:
     if request.hints is None:
-        return Sender(address, request.agent)
+        return Sender(address, request.agent, opt_out=request.opt_out)
     hints = {name: request.hints.get(name, "") for name in ClientHints._fields}
-    return Sender(address, request.agent, read_hints(**hints), request.hints.get("internal", ""))
+    internal = request.hints.get("internal", "")
+    return Sender(address, request.agent, read_hints(**hints), internal, request.opt_out)

@@ -1,16 +1,19 @@
 """Sites and API keys in Django admin."""
 
-import json
 import re
+from base64 import b64encode
+from hashlib import sha384
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
 from dashboard.models import ApiKey
-from dashboard.snippet import snippet_of
+from dashboard.snippet import pinned_options, pinned_snippet_of, snippet_of
 from ingest.models import Site
 from processing.stats import now_ms
 from tests.dashboard.counting import CountedStore
@@ -45,6 +48,19 @@ def cells(html: str, column: str) -> list[str]:
     """A column of a change list, top to bottom, as text."""
     found = re.findall(rf'<t[dh] class="field-{column}[^"]*">(.*?)</t[dh]>', html, re.DOTALL)
     return [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in found]
+
+
+def elements(html: str) -> list[tuple[str, dict[str, Any]]]:
+    """Scripts, links and images with their attributes, as a browser reads them."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag != "noscript":
+                found.append((tag, dict(attrs)))
+
+    Reader().feed(html)
+    return found
 
 
 def submit(client: Client, path: str, data: dict[str, Any]) -> str:
@@ -131,11 +147,51 @@ def test_it_adds_a_site_and_then_shows_its_snippet(
     html = submit(admin, f"{SITES}add/", NEW_SITE | {"_continue": ""})
     site = Site.objects.get(public_id="shop.example")
     assert (site.time_zone, site.retention_days) == ("Europe/Berlin", None)
-    snippet, curl = re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", html, re.DOTALL)
-    assert unescape(snippet) == snippet_of(site)
-    assert 'fetch("https://tracker.example/api/v1/track"' in snippet_of(site).replace("\\/", "/")
-    assert 'site: "shop.example"' in snippet_of(site)
+    found = re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", html, re.DOTALL)
+    snippet, curl, pinned, module = map(unescape, found)
+    assert snippet == snippet_of(site)
+    assert pinned == pinned_snippet_of(site)
+    assert module == pinned_options()
     assert "https://tracker.example/api/v1/track" in curl and "shop.example" in curl
+
+
+def test_its_snippet_names_the_site_and_the_tracker(settings: Any) -> None:
+    settings.PUBLIC_URL = "https://tracker.example"
+    site = Site(public_id="shop.example")
+    (script, image) = elements(snippet_of(site))
+    assert script == (
+        "script",
+        {"async": None, "src": "https://tracker.example/js/t.js", "data-site": "shop.example"},
+    )
+    assert image[1]["src"] == "https://tracker.example/api/v1/track.gif?site=shop.example"
+
+
+def test_its_pinned_snippet_holds_the_hash_of_what_is_served(settings: Any) -> None:
+    settings.PUBLIC_URL = "https://tracker.example"
+    served = {name: Client().get(f"/js/{name}").content for name in ("t.js", "options.js")}
+    hashes = {
+        name: f"sha384-{b64encode(sha384(content).digest()).decode()}"
+        for name, content in served.items()
+    }
+    ((_, script), _) = elements(pinned_snippet_of(Site(public_id="shop.example")))
+    assert script["integrity"] == hashes["t.js"]
+    assert script["crossorigin"] == "anonymous"
+    path = script["src"].removeprefix("https://tracker.example")
+    assert "immutable" in Client().get(path)["Cache-Control"]
+    ((_, module),) = elements(pinned_options())
+    assert module["integrity"] == hashes["options.js"]
+    assert module["href"] == "https://tracker.example/js/options.js"
+
+
+def test_it_sets_whether_a_site_honours_opt_outs(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    path = f"{SITES}{site.pk}/change/"
+    assert "Do Not Track" in page(admin, path)
+    for value in (True, False):
+        submit(admin, path, NEW_SITE | ({"honour_opt_out": "on"} if value else {}))
+        site.refresh_from_db()
+        assert site.honour_opt_out is value
 
 
 def test_it_never_changes_a_sites_id(counted: CountedStore, site: Site, admin: Client) -> None:
@@ -159,14 +215,10 @@ def test_it_escapes_names(counted: CountedStore, site: Site, admin: Client, name
 def test_it_escapes_whatever_the_snippet_holds(settings: Any, text: str) -> None:
     """Site ids can't hold this; a wrong PUBLIC_URL can, and a rule may be loosened."""
     settings.PUBLIC_URL = f"https://tracker.example/{text}"
-    snippet = snippet_of(Site(public_id=text))
-    script = snippet.removeprefix("<script>").removesuffix("</script>")
-    assert "<" not in script and text not in script
-    # A JavaScript string's escapes are JSON's.
-    (site,) = re.findall(r"site: (\".*\")", script)
-    (url,) = re.findall(r"fetch\((\".*\"), \{", script)
-    assert json.loads(site) == text
-    assert json.loads(url) == f"https://tracker.example/{text}/api/v1/track"
+    (script, image) = elements(snippet_of(Site(public_id=text)))
+    assert script[1]["data-site"] == text
+    assert script[1]["src"] == f"https://tracker.example/{text}/js/t.js"
+    assert parse_qs(urlsplit(image[1]["src"]).query) == {"site": [text]}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_it_turns_into_the_dashboard_with_the_first_page_view(
     add_site(page, "fresh.example")
     open_site(page, "fresh.example")
     expect(page.get_by_text("Waiting for the first page view…")).to_be_visible()
-    expect(page.locator("#snippet")).to_contain_text('site: "fresh.example"')
+    expect(page.locator("#snippet")).to_contain_text('data-site="fresh.example"')
     stack.track({"site": "fresh.example", "page_url": "/here"})
     expect(page.locator("#board")).to_be_visible(timeout=3 * SECOND)
     expect(page.locator("#waiting")).to_be_hidden()
@@ -122,9 +122,9 @@ def other_site(html: str) -> Iterator[str]:
 def test_its_snippet_sends_a_page_view(page: Page, context: BrowserContext) -> None:
     open_site(page, "localhost")
     snippet = page.locator("#snippet").text_content()
-    with other_site(f"<head>{snippet}</head><title>Shop</title>") as url:
+    with other_site(f"<title>Shop</title><body>{snippet}</body>") as url:
         visitor = context.new_page()
-        with visitor.expect_response("**/api/v1/track") as sent:
+        with visitor.expect_response("**/api/v1/track/batch") as sent:
             visitor.goto(f"{url}/shop?secret=1&utm_source=mail")
         assert sent.value.status == 202
     row = page.locator("#pages tr").filter(has=page.get_by_text("/shop", exact=True))

@@ -111,6 +111,7 @@ def doors(
     add_sites = (
         "from ingest.models import Site; Site.objects.get_or_create(public_id='localhost');"
         "Site.objects.get_or_create(public_id='closed.example', active=False);"
+        "Site.objects.get_or_create(public_id='private.example', honour_opt_out=True);"
         "Site.objects.get_or_create(public_id='strict.example', allowed_hostnames='*.a.example')"
     )
     run_command(migrated_database, "shell", "-v0", "-c", add_sites)
@@ -161,6 +162,7 @@ FIELDS: list[tuple[str, list[Any]]] = [
         10**30, 1e300, -0.0, "2026-11-23T08:15:00Z", "2026-11-23", "2026-11-23T08:15:00+02:00",
         "1730814562", "yesterday", "", "9999-12-31T23:59:59-23:59", True, [], {"a": 1},
     ]),
+    ("queue_time", [None, 0, 1, 1_500, -1, 2_592_000_000, 2_592_000_001, 1.5, "1", True, []]),
     ("site", [None, "", "localhost", "nowhere.example", "closed.example", "s" * 100, "s" * 101, 1]),
     ("event_id", [None, "", "x", "x" * 128, "x" * 129, "\u0000", "é", 7]),
     ("name", [None, "", "pageview", "n" * 100, "n" * 101, 3]),
@@ -304,6 +306,21 @@ def test_they_agree_on_the_bots_of_a_batch(doors: Doors) -> None:
     assert said.headers["x-tracker-bot"] == "crawler, headless"
     said = doors.post({"events": [{"page_url": "/", "user_id": "u"}]}, BATCH)
     assert "x-tracker-bot" not in said.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"dnt": "1"}, {"sec_gpc": "1"}, {"DNT": " 1 "}, {"dnt": "0"}, {"sec_gpc": "?1"},
+        {"dnt": "1", "sec_gpc": "1"}, {"sec_gpc": "1", "dnt": "0"}, {"dnt": "1", "sec_gpc": "0"},
+        {"dnt": "\xe4"}, {"dnt": ""},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("site", ["localhost", "private.example"])
+def test_they_agree_on_opt_outs(doors: Doors, headers: dict[str, str], site: str) -> None:
+    said = doors.post(EVENT | {"site": site}, **headers)
+    asks = "1" in {value.strip() for value in headers.values()}
+    assert said.status == (403 if asks and site == "private.example" else 202)
 
 
 def test_they_agree_on_paths_written_otherwise(doors: Doors) -> None:

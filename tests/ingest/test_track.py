@@ -101,6 +101,31 @@ def test_it_logs_a_bot_with_its_reason_and_tells_the_sender(
     assert sorted(event.bot or "" for event in logged(servers, topic)) == ["crawler", "internal"]
 
 
+def test_it_dates_what_waited_by_how_long_it_waited(
+    door: Door, servers: Servers, topic: str
+) -> None:
+    for waited in (90_000, -5_000):
+        assert post({"page_url": "/", "queue_time": waited}).status_code == 202
+    assert post(EVENT | {"queue_time": 90_000}).status_code == 202
+    events = logged(servers, topic)
+    waits = sorted(event.received - event.ts for event in events)[:2]
+    assert waits == [0, 90_000], "a clock that was set back counts as none"
+    assert 1730814562000 in {event.ts for event in events}, "a timestamp says it better"
+
+
+@pytest.mark.parametrize("header", ["DNT", "Sec-GPC"])
+def test_it_honours_opt_outs_where_the_site_does(
+    door: Door, site: Site, servers: Servers, topic: str, header: str
+) -> None:
+    asks: dict[str, Any] = {"headers": {header: "1"}}
+    assert post(EVENT, **asks).status_code == 202
+    Site.objects.update(honour_opt_out=True)
+    response = post(EVENT, **asks)
+    assert (response.status_code, response.json()["error"]["field"]) == (403, header)
+    assert post(EVENT, headers={header: "0"}).status_code == 202
+    assert len(logged(servers, topic)) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [

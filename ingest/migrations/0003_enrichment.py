@@ -7,7 +7,7 @@ import ingest.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ingest", "0001_initial"),
+        ("ingest", "0002_site_honour_opt_out"),
     ]
 
     operations = [
