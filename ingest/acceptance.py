@@ -51,13 +51,11 @@ class Acceptance:
             site=site.public_id,
             visitor=self._visitor(site, request, sender, received),
             name=request.name,
-            hostname=page.hostname,
             title=request.title or None,
             ts=ts,
             received=received,
             props=_props(request) if request.props else None,
-            **page.utm,  # type: ignore[arg-type]  # its names are the five utm_*
-            **self._enrich(request, page, sender, site.path_rules, site.internal_addresses),
+            **self._enrich(request, sender, site.path_rules, site.internal_addresses),
         )
 
     def _find_site(self, request: TrackRequest) -> Site:

@@ -31,11 +31,11 @@ class Sides:
         self.steps: dict[str, Step] = {
             WARM: self._all,
             "path, with rules": lambda v: path.normalise(_RULES, v.page.path, v.page.query),
-            "referrer: what is kept, host, spam": lambda v: self._enrichment.read_referrer(
+            "what of the referrer is kept": lambda v: attribution.kept_referrer(
                 v.request.referrer or ""
             ),
             "source and channel": lambda v: attribution.attribute(
-                self._enrichment.read_referrer(v.request.referrer or "").host,
+                attribution.referrer_host(v.request.referrer or ""),
                 v.page.hostname,
                 v.page.utm,
                 v.page.click,
@@ -69,14 +69,16 @@ class Sides:
         return _timed(step, self._visits)
 
     def _all(self, visit: Visit) -> object:
-        return self._enrichment.fields(*visit, _RULES, _NETWORKS)
+        return self._enrichment.fields(visit.request, visit.sender, _RULES, _NETWORKS)
 
     def _forget(self) -> None:
         """Whatever was remembered of visits; not the compiled patterns."""
         for remembering in (
             agent.remembered, crawler.remembered, origin.find_origin, self._places.find,
             internal.remembered, headless.remembered, attribution.remembered, path.remembered,
-            screen.screen_class, read_language, self._enrichment.referrer_again,
+            screen.screen_class, read_language, self._enrichment.page_again,
+            self._enrichment.referrer_again, self._enrichment.program_again,
+            self._enrichment.where_again,
         ):  # fmt: skip
             remembering.cache_clear()
 

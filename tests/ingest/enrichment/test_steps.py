@@ -10,7 +10,6 @@ from ingest.enrichment.client_hints import ClientHints
 from ingest.enrichment.place import PlaceFinder
 from ingest.enrichment.place_database import place_file
 from ingest.enrichment.steps import Enrichment
-from ingest.page_url import read_page_url
 from ingest.pageview import PageView, decode, encode
 from ingest.sender import Sender
 from ingest.track_request import TrackRequest
@@ -34,8 +33,7 @@ def enrich(
 ) -> dict[str, Any]:
     """The fields that say something."""
     request = TrackRequest(**({"page_url": "/"} | event))
-    page = read_page_url(request.page_url)
-    fields = enrichment.fields(request, page, sender, rules, networks)
+    fields = enrichment.fields(request, sender, rules, networks)
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -50,7 +48,9 @@ def test_it_tells_all_it_can(enrichment: Enrichment) -> None:
         time_zone="Europe/Berlin",
     )
     assert fields == {
+        "hostname": "www.example.com",
         "path": "/pricing",
+        "utm_campaign": "May",
         "source": "Google",
         "channel": "Paid Search",
         "referrer": "https://www.google.com/search",
