@@ -12,7 +12,7 @@ from ingest.enrichment.steps import Enrichment
 from ingest.event_time import read_time
 from ingest.models import Site
 from ingest.page_url import PageUrl, read_page_url
-from ingest.pageview import PageView
+from ingest.pageview import VERSION, PageView
 from ingest.refusals import Refusal
 from ingest.sender import Sender as Sender
 from ingest.sites import SiteDirectory
@@ -36,7 +36,7 @@ class Acceptance:
         self._sites = sites
         self._default_site = default_site
         self._visitors = visitors
-        self._enrich = enrichment.fields
+        self._enrich = enrichment.enrich
 
     def accept(self, request: TrackRequest, sender: Sender, received: int) -> PageView:
         """The message of one event that arrived at `received` (Unix ms). Raises `Refusal`."""
@@ -45,17 +45,32 @@ class Acceptance:
         ts = read_time(request.timestamp, received, request.queue_time or 0)
         page = read_page_url(request.page_url)
         _check_hostname(site, page, request)
+        told = self._enrich(request, sender, site.path_rules, site.internal_addresses)
+        # By place: finding thirty names took a microsecond, a quarter of all that is done here.
         return PageView(
-            id=request.event_id or uuid7(received),
-            retryable=request.event_id is not None,
-            site=site.public_id,
-            visitor=self._visitor(site, request, sender, received),
-            name=request.name,
-            title=request.title or None,
-            ts=ts,
-            received=received,
-            props=_props(request) if request.props else None,
-            **self._enrich(request, sender, site.path_rules, site.internal_addresses),
+            request.event_id or uuid7(received),
+            site.public_id,
+            self._visitor(site, request, sender, received),
+            told.path,
+            ts,
+            received,
+            VERSION,
+            request.name,
+            request.event_id is not None,
+            told.hostname,
+            request.title or None,
+            told.referrer,
+            told.source,
+            told.channel,
+            *told.campaign,
+            *told.place,
+            *told.agent,
+            told.screen,
+            told.screen_class,
+            told.language,
+            told.time_zone,
+            told.bot,
+            _props(request) if request.props else None,
         )
 
     def _find_site(self, request: TrackRequest) -> Site:

@@ -69,7 +69,7 @@ class Sides:
         return _timed(step, self._visits)
 
     def _all(self, visit: Visit) -> object:
-        return self._enrichment.fields(visit.request, visit.sender, _RULES, _NETWORKS)
+        return self._enrichment.enrich(visit.request, visit.sender, _RULES, _NETWORKS)
 
     def _forget(self) -> None:
         """Whatever was remembered of visits; not the compiled patterns."""

@@ -7,11 +7,11 @@ and place are not the visitor's.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ingest.enrichment.agent import MAX_AGENT, read_agent
+from ingest.enrichment.agent import MAX_AGENT, UNKNOWN, Agent, read_agent
 from ingest.enrichment.attribution import attribute, kept_referrer, referrer_host
-from ingest.enrichment.bots import bot_reason
+from ingest.enrichment.bots import BotReason, bot_reason
 from ingest.enrichment.click_id import Click
 from ingest.enrichment.client_hints import ClientHints
 from ingest.enrichment.crawler import is_crawler
@@ -20,7 +20,7 @@ from ingest.enrichment.internal import is_internal
 from ingest.enrichment.language import read_language
 from ingest.enrichment.origin import Origin, find_origin
 from ingest.enrichment.path import normalise
-from ingest.enrichment.place import PlaceFinder
+from ingest.enrichment.place import NOWHERE, Place, PlaceFinder
 from ingest.enrichment.referrer_spam import is_spammer
 from ingest.enrichment.screen import screen_class
 from ingest.enrichment.time_zone import read_time_zone
@@ -33,12 +33,41 @@ _MAX_ADDRESS = 45
 _REMEMBERED_LENGTH = 250
 
 
-class _Page(NamedTuple):
-    """What the page's address tells; `fields` go into the message."""
+class Campaign(NamedTuple):
+    """The five of them, in the order of `PageView`."""
 
-    fields: Mapping[str, str | None]
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    utm_term: str | None
+    utm_content: str | None
+
+
+class Enriched(NamedTuple):
+    """Fields of `PageView`, under its names, but for groups of them."""
+
+    path: str
+    hostname: str | None
+    referrer: str | None
+    source: str | None
+    channel: str | None
+    campaign: Campaign
+    place: Place
+    agent: Agent
+    screen: str | None
+    screen_class: str | None
+    language: str | None
+    time_zone: str | None
+    bot: BotReason | None
+
+
+class _Page(NamedTuple):
+    """What the page's address tells."""
+
+    path: str
     hostname: str | None
     utm: Mapping[str, str]
+    campaign: Campaign
     click: Click | None
 
 
@@ -51,18 +80,17 @@ class _Referrer(NamedTuple):
 
 
 class _Program(NamedTuple):
-    """What user agent and client hints tell; `fields` go into the message."""
+    """What user agent and client hints tell."""
 
-    fields: Mapping[str, str | None]
-    is_browser: bool
+    agent: Agent
     is_headless: bool
     is_crawler: bool
 
 
 class _Where(NamedTuple):
-    """What the address tells; `fields` go into the message."""
+    """What the address tells."""
 
-    fields: Mapping[str, str | None]
+    place: Place
     origin: Origin | None
 
 
@@ -81,39 +109,45 @@ class Enrichment:
 
     def warm_up(self) -> None:
         """Load what the first page view would wait for, about a second."""
-        self.fields(TrackRequest(page_url="/"), Sender("192.0.2.1", "-"), "", "")
+        self.enrich(TrackRequest(page_url="/"), Sender("192.0.2.1", "-"), "", "")
 
-    def fields(
+    def enrich(
         self, request: TrackRequest, sender: Sender, path_rules: str, internal_addresses: str
-    ) -> dict[str, Any]:
-        """Fields of `PageView`. The last two are the site's, as the admin writes them."""
+    ) -> Enriched:
+        """The last two are the site's, as the admin writes them."""
         page = self._read_page(request.page_url, path_rules)
         referrer = self._read_referrer(request.referrer or "")
         address = sender.address if len(sender.address) <= _MAX_ADDRESS else ""
-        program = self.program_again(sender.agent[:MAX_AGENT], sender.hints)
-        where = self.where_again(address)
+        agent, headless, crawler = self.program_again(sender.agent[:MAX_AGENT], sender.hints)
+        place, origin = self.where_again(address)
         source, channel = attribute(referrer.host, page.hostname, page.utm, page.click)
-        vouched = request.user_id is not None
-        fields: dict[str, Any] = {**page.fields}
-        if not (vouched and (program.is_crawler or where.origin or not program.is_browser)):
-            fields.update(program.fields)
-            fields.update(where.fields)
-        fields["referrer"], fields["source"], fields["channel"] = referrer.kept, source, channel
-        fields["bot"] = bot_reason(
+        if request.user_id is not None:
+            if crawler or origin or agent.browser is None:
+                agent, place = UNKNOWN, NOWHERE
+            crawler, origin = False, None
+        bot = bot_reason(
             internal=is_internal(address, internal_addresses, sender.internal),
-            headless=program.is_headless or bool(request.headless),
-            crawler=program.is_crawler and not vouched,
-            origin=None if vouched else where.origin,
+            headless=headless or bool(request.headless),
+            crawler=crawler,
+            origin=origin,
             spam=referrer.is_spam,
         )
-        if request.screen:
-            fields["screen"] = request.screen
-            fields["screen_class"] = screen_class(request.screen)
-        if request.language:
-            fields["language"] = read_language(request.language)
-        if request.time_zone:
-            fields["time_zone"] = read_time_zone(request.time_zone)
-        return fields
+        screen, language, time_zone = request.screen, request.language, request.time_zone
+        return Enriched(
+            page.path,
+            page.hostname,
+            referrer.kept,
+            source,
+            channel,
+            page.campaign,
+            place,
+            agent,
+            screen or None,
+            screen_class(screen) if screen else None,
+            read_language(language) if language else None,
+            read_time_zone(time_zone) if time_zone else None,
+            bot,
+        )
 
     def _read_page(self, page_url: str, path_rules: str) -> _Page:
         short = len(page_url) <= _REMEMBERED_LENGTH
@@ -128,26 +162,17 @@ class Enrichment:
         return _Referrer(kept_referrer(text) or None, host, is_spammer(host, self._spammers))
 
     def _where(self, address: str) -> _Where:
-        return _Where(_said(self._places.find(address)._asdict()), find_origin(address))
+        return _Where(self._places.find(address), find_origin(address))
 
 
 def _page(page_url: str, path_rules: str) -> _Page:
     page = read_page_url(page_url)
     path = normalise(path_rules, page.path, page.query)
-    fields = _said({**page.utm, "hostname": page.hostname}) | {"path": path}
-    return _Page(fields, page.hostname, page.utm, page.click)
+    campaign = Campaign(*(page.utm.get(name) for name in Campaign._fields))
+    return _Page(path, page.hostname, page.utm, campaign, page.click)
 
 
 def _program(user_agent: str, hints: ClientHints) -> _Program:
-    agent = read_agent(user_agent, hints)
     return _Program(
-        _said(agent._asdict()),
-        agent.browser is not None,
-        is_headless(user_agent, False),
-        is_crawler(user_agent),
+        read_agent(user_agent, hints), is_headless(user_agent, False), is_crawler(user_agent)
     )
-
-
-def _said(fields: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Without what is not known: the message leaves it out."""
-    return {name: value for name, value in fields.items() if value is not None}

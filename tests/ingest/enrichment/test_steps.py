@@ -33,7 +33,11 @@ def enrich(
 ) -> dict[str, Any]:
     """The fields that say something."""
     request = TrackRequest(**({"page_url": "/"} | event))
-    fields = enrichment.fields(request, sender, rules, networks)
+    told = enrichment.enrich(request, sender, rules, networks)._asdict()
+    fields: dict[str, Any] = {}
+    value: Any
+    for name, value in told.items():
+        fields |= value._asdict() if hasattr(value, "_asdict") else {name: value}
     return {name: value for name, value in fields.items() if value is not None}
 
 
