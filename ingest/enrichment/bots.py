@@ -19,7 +19,7 @@ class BotReason(StrEnum):
 
 
 def bot_reason(
-    *, internal: bool, headless: bool, crawler: bool, origin: Origin | None, spam: bool
+    internal: bool, headless: bool, crawler: bool, origin: Origin | None, spam: bool
 ) -> BotReason | None:
     """None: nothing speaks against a person."""
     if internal:

@@ -126,11 +126,11 @@ class Enrichment:
                 agent, place = UNKNOWN, NOWHERE
             crawler, origin = False, None
         bot = bot_reason(
-            internal=is_internal(address, internal_addresses, sender.internal),
-            headless=headless or bool(request.headless),
-            crawler=crawler,
-            origin=origin,
-            spam=referrer.is_spam,
+            is_internal(address, internal_addresses, sender.internal),
+            headless or bool(request.headless),
+            crawler,
+            origin,
+            referrer.is_spam,
         )
         screen, language, time_zone = request.screen, request.language, request.time_zone
         return Enriched(

@@ -197,7 +197,7 @@ def _first_report_is_enough(delivery: Any) -> None:
 
 def _key_by_time(plan: Any) -> None:
     plan._object_key = lambda segment: (
-        f"pageviews/log={segment.topic_id}/p={segment.partition:02d}/{int(time.time())}.parquet"
+        f"{segment.topic_id}/p={segment.partition:02d}/{time.time() // 60:.0f}.parquet"
     )
 
 
@@ -282,7 +282,7 @@ MUTANTS = {
         "202 for a message whose delivery failed", "ingest.delivery", _first_report_is_enough,
         faults=(Fault(2.0, "stop", "kafka-1", 5.0), Fault(2.0, "stop", "kafka-2", 5.0))),
     "archive-key-by-time": Mutant(
-        "an object is named by the time of its plan", "processing.archive_plan", _key_by_time),
+        "an object is named by the minute of its plan", "processing.archive_plan", _key_by_time),
     "upload-unverified": Mutant(
         "a failed upload is taken for done", "processing.object_store", _failed_upload_is_done,
         faults=(Fault(3.0, "disk full", "archive", 5.0),)),
