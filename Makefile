@@ -90,7 +90,7 @@ bench-count-protocol: install-bench
 	@$(PY) -m bench.count_protocol --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-ingest: install-bench
-	@$(PY) -m bench.tools
+	@$(PY) -m bench.ingest.tools
 	@$(PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
 
 lint: install-dev
