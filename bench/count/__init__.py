@@ -1,0 +1,1 @@
+"""Counting at the speed of a stream engine: the product's consumer against its peers."""
