@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import cores
-from bench.count.servers import DIRECTORY
+from bench.count import DIRECTORY
 from bench.count.subjects import Subject
 from bench.processes import ROOT, environment
 from bench.usage import usage_of

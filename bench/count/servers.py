@@ -5,17 +5,16 @@ import time
 
 from msgspec.structs import replace
 
+from bench.count import DIRECTORY
 from bench.count.layouts import Layout
 from bench.count.subjects import LOGS, PARTITIONS, LogKind, Subject
 from bench.count.truth import Truth
 from bench.logs import LogWriter
 from bench.pipeline import Pipeline
-from bench.processes import DATA
 from bench.traffic import page_views
 from ingest.pageview import PageView
 from processing.log import Log
 
-DIRECTORY = DATA / "count"
 # The events of a log arrived within an hour. It ended so long ago that no run, the first or the
 # last, takes any of their visitors for present.
 _SPAN_MS = 3_600_000

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.count import DIRECTORY
 from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, Peers
 from bench.count.tools import FLINK, FLINK_JAR, GO_PROCESSOR, python_of
 
@@ -85,7 +86,13 @@ GO_EVERY = _go("Go processor, every dimension", _EVERY, EveryDimension(), "every
 GO_PAGES = _go("Go processor, pages", _PAGES, Peers(), "pages")
 PATHWAY = _python_peer("pathway", "Pathway")
 BYTEWAX = _python_peer("bytewax", "bytewax")
-FLINK_JOB = Subject("Apache Flink", _JAVA, _PAGES, Peers())
+FLINK_JOB = Subject(
+    "Apache Flink",
+    _JAVA,
+    _PAGES,
+    Peers(),
+    settings={"CHECKPOINTS_DIRECTORY": (DIRECTORY / "checkpoints").as_uri()},
+)
 QUIX = _python_peer("quixstreams", "Quix Streams")
 FAUST = _python_peer("faust", "faust-streaming", BEGINNING)
 DRAIN = _baseline("bare drain", "drain", "nothing", NumberOnly())

@@ -1,8 +1,11 @@
 package tracker.bench;
 
+import java.time.Duration;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.tuple.Tuple3;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -12,13 +15,13 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
  * and go to Redis as totals: what a restart writes again is the same.
  */
 public final class CountPageViews {
-  private static final long CHECKPOINT_MS = 10_000;
+  private static final Duration CHECKPOINT_INTERVAL = Duration.ofSeconds(10);
 
   private CountPageViews() {}
 
   public static void main(String[] arguments) throws Exception {
-    StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1);
-    environment.enableCheckpointing(CHECKPOINT_MS);
+    StreamExecutionEnvironment environment =
+        StreamExecutionEnvironment.createLocalEnvironment(1, configuration());
     environment.getConfig().enableObjectReuse();
     environment
         .fromSource(pageViews(), WatermarkStrategy.noWatermarks(), "kafka")
@@ -26,6 +29,15 @@ public final class CountPageViews {
         .process(new RunningTotal())
         .sinkTo(new RedisSink(System.getenv("REDIS_URL")));
     environment.execute("page views");
+  }
+
+  private static Configuration configuration() {
+    Configuration configuration = new Configuration();
+    configuration.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, CHECKPOINT_INTERVAL);
+    configuration.set(CheckpointingOptions.CHECKPOINT_STORAGE, "filesystem");
+    configuration.set(
+        CheckpointingOptions.CHECKPOINTS_DIRECTORY, System.getenv("CHECKPOINTS_DIRECTORY"));
+    return configuration;
   }
 
   private static KafkaSource<Tuple3<String, Long, String>> pageViews() {
