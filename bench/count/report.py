@@ -11,6 +11,7 @@ from bench.count.live import EVENTS_PER_S
 from bench.count.subjects import (
     BEGINNING,
     BYTEWAX,
+    BYTEWAX_EACH,
     DRAIN,
     GO_EVERY,
     OURS,
@@ -29,6 +30,7 @@ _TARGET_MS = 150
 _TARGETS = (
     (OURS, PATHWAY, 2.5),
     (OURS, BYTEWAX, 2.0),
+    (OURS, BYTEWAX_EACH, 2.0),
     (OURS, QUIX, 5.0),
     (OURS, GO_EVERY, 1.0),
     (OURS, DRAIN, 0.22),

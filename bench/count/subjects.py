@@ -56,11 +56,11 @@ _EVERY = "pages by minute; 14 dimensions and visitors by hour and day"
 _SHORT_SESSION = {"KAFKA_SESSION_TIMEOUT_MS": "6000"}
 
 
-def _python_peer(peer: str, name: str, log: LogKind = ALL) -> Subject:
+def _python_peer(peer: str, name: str, log: LogKind = ALL, **settings: str) -> Subject:
     command = (str(python_of(peer)), "-m", f"bench.peers.{peer}")
     # Pathway takes one thread by these; faust looks for Django by the last.
-    settings = {"PATHWAY_THREADS": "1", "PATHWAY_PROCESSES": "1", "DJANGO_SETTINGS_MODULE": ""}
-    return Subject(name, command, _PAGES, Peers(), log, settings=settings)
+    own = {"PATHWAY_THREADS": "1", "PATHWAY_PROCESSES": "1", "DJANGO_SETTINGS_MODULE": ""}
+    return Subject(name, command, _PAGES, Peers(), log, settings={**own, **settings})
 
 
 def _go(name: str, counts: str, layout: Layout, dimensions: str) -> Subject:
@@ -86,6 +86,7 @@ GO_EVERY = _go("Go processor, every dimension", _EVERY, EveryDimension(), "every
 GO_PAGES = _go("Go processor, pages", _PAGES, Peers(), "pages")
 PATHWAY = _python_peer("pathway", "Pathway")
 BYTEWAX = _python_peer("bytewax", "bytewax")
+BYTEWAX_EACH = _python_peer("bytewax", "bytewax, event by event", BYTEWAX_EACH="1")
 FLINK_JOB = Subject(
     "Apache Flink",
     _JAVA,
@@ -98,7 +99,7 @@ FAUST = _python_peer("faust", "faust-streaming", BEGINNING)
 DRAIN = _baseline("bare drain", "drain", "nothing", NumberOnly())
 PLAIN = _baseline("plain loop, no Redis", "plain", _PAGES, Peers())
 
-SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, GO_PAGES, PATHWAY, BYTEWAX, FLINK_JOB, QUIX,
-            FAUST, PLAIN, DRAIN]  # fmt: skip
+SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, GO_PAGES, PATHWAY, BYTEWAX, BYTEWAX_EACH,
+            FLINK_JOB, QUIX, FAUST, PLAIN, DRAIN]  # fmt: skip
 # Of these also the time from Kafka's acknowledgement to the number in Redis.
 LIVE_SUBJECTS = [OURS, GO_EVERY, FLINK_JOB, PATHWAY]

@@ -1,5 +1,8 @@
-"""bytewax: batches are decoded and counted at once; totals are its state and go to Redis."""
+"""bytewax: totals are its state and go to Redis. The events come to them counted, a batch at once;
+with BYTEWAX_EACH=1 one by one, as its guides begin.
+"""
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +24,11 @@ def count_batch(messages: list[Any]) -> Iterable[Keyed]:
     counts = count(message.value for message in messages)
     for place, paths in counts.items():
         yield f"{place[0]} {place[1]}", (place, paths)
+
+
+def count_one(message: Any) -> Keyed:
+    ((place, paths),) = count([message.value]).items()
+    return f"{place[0]} {place[1]}", (place, paths)
 
 
 def accumulate(totals: Paths | None, news: tuple[SiteMinute, Paths]) -> tuple[Paths, Changed]:
@@ -54,7 +62,10 @@ def dataflow() -> Dataflow:
         [BROKER], [TOPIC], batch_size=_BATCH, add_config={"fetch.queue.backoff.ms": "5"}
     )
     messages = op.input("kafka", flow, source)
-    counts = op.flat_map_batch("count", messages, count_batch)
+    if os.environ.get("BYTEWAX_EACH") == "1":
+        counts = op.map("count", messages, count_one)
+    else:
+        counts = op.flat_map_batch("count", messages, count_batch)
     op.output("redis", op.stateful_map("totals", counts, accumulate), RedisSink())
     return flow
 
