@@ -25,9 +25,9 @@ from dashboard.api import Away
 from dashboard.authentication import ApiKeyAuthentication
 from dashboard.models import ApiKey
 from ingest import metrics
-from ingest.door import process_door
+from ingest.delivery import KafkaUnavailable
 from ingest.metrics import Reading
-from ingest.producer import KafkaUnavailable
+from ingest.process_door import process_producer
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.archive_progress import ArchiveProgress
 from processing.counters import connect
@@ -114,7 +114,7 @@ def _succeeds(read: Callable[[], None]) -> bool:
 
 def dead_letters() -> int:
     """Raises `KafkaUnavailable` and `LogUnavailable`."""
-    process_door().producer.check(_TIMEOUT_S)
+    process_producer().check(_TIMEOUT_S)
     log = _dead_letter_log()
     partitions = log.describe().partitions
     return sum(log.ends(partitions).values()) - sum(log.starts(partitions).values())

@@ -5,11 +5,11 @@ safe in Kafka before there is one. `Door` does no I/O but the producer's.
 """
 
 import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,25 +17,17 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
+from ingest.delivery import Delivery, KafkaUnavailable, Message, Producer, ProducerSettings
 from ingest.pageview import PageView, encode
-from ingest.producer import (
-    Delivery,
-    KafkaUnavailable,
-    PageViewProducer,
-    ProducerSettings,
-    Receipt,
-)
 from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
 from ingest.sites import SiteDirectory
-from ingest.track_request import MAX_BATCH_EVENTS, read_batch, read_event
+from ingest.track_request import MAX_BATCH_EVENTS, TrackRequest, read_batch, read_event
 from ingest.visitor import VisitorHash
 
 RETRY_AFTER_SECONDS = 2
 ALLOWED_METHODS = "POST, OPTIONS"
 MEDIA_TYPES = ("application/json", "text/plain")
-# Each holds a thread of the DRF door.
-_WAITING_REQUESTS = 512
 
 _encode = msgspec.json.Encoder().encode
 
@@ -73,40 +65,40 @@ class Limits:
     site: TokenBuckets | None = None
 
 
-class One:
+class One(Delivery):
     """One accepted event, and its answer."""
 
-    __slots__ = ("_page_view", "messages")
+    __slots__ = ("_id",)
 
     def __init__(self, page_view: PageView) -> None:
-        self._page_view = page_view
-        self.messages = [_message(page_view)]
+        super().__init__((_message(page_view),))
+        self._id = page_view.id
 
-    def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
-        """Every message has a receipt."""
-        return Answer(202, _encode(_Accepted(self._page_view.id, str(receipts[0]))))
+    def answer(self) -> Answer:
+        """Once it is known whether it is safe."""
+        receipt = self.receipts[0]
+        if receipt is None:
+            return _unavailable(self.trouble)
+        return Answer(202, _encode(_Accepted(self._id, receipt)))
 
-    def unavailable(self, trouble: KafkaUnavailable) -> Answer:
-        return _unavailable(str(trouble))
 
-
-class Many:
+class Many(Delivery):
     """The events of a batch, some of them refused."""
 
-    __slots__ = ("_results", "messages")
+    __slots__ = ("_results",)
 
     def __init__(self, results: list[PageView | Refusal]) -> None:
+        super().__init__([_message(view) for view in results if isinstance(view, PageView)])
         self._results = results
-        self.messages = [_message(result) for result in results if isinstance(result, PageView)]
 
-    def answer(self, receipts: Sequence[Receipt | None]) -> Answer:
-        accepted, all_ = len(self.messages), len(self._results)
-        results = _results(self._results, receipts)
+    def answer(self) -> Answer:
+        """Once it is known of each whether it is safe."""
+        results = _results(self._results, self.receipts)
+        if not self.is_safe:
+            return _unavailable(self.trouble, results)
+        accepted, all_ = len(self.messages), len(results)
         body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
         return Answer(202 if accepted else 400, _encode(body))
-
-    def unavailable(self, trouble: KafkaUnavailable) -> Answer:
-        return _unavailable(str(trouble), _results(self._results, trouble.receipts))
 
 
 class Door:
@@ -114,7 +106,7 @@ class Door:
     `deliver`, which answers when all is safe."""
 
     def __init__(
-        self, acceptance: Acceptance, producer: PageViewProducer, limits: Limits | None = None
+        self, acceptance: Acceptance, producer: Producer, limits: Limits | None = None
     ) -> None:
         self._acceptance = acceptance
         self.producer = producer
@@ -141,54 +133,52 @@ class Door:
             return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        return self._throttle({page_view.site: 1}) or One(page_view)
+        return self._throttle((page_view,)) or One(page_view)
 
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
-            results = [self._try(event, sender) for event in read_batch(body)]
+            events, now = read_batch(body), _now_ms()
+            results = [self._try(event, sender, now) for event in events]
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        sites = Counter(result.site for result in results if isinstance(result, PageView))
-        return self._throttle(sites) or Many(results)
+        page_views = (result for result in results if isinstance(result, PageView))
+        return self._throttle(page_views) or Many(results)
 
-    def deliver(self, accepted: One | Many, done: Callable[[Answer], None]) -> None:
-        """Put it into Kafka; `done` gets the answer once that is known."""
+    def deliver(self, accepted: One | Many, done: Callable[[One | Many], None]) -> None:
+        """Put it into Kafka; `done` is called with it once it can be answered."""
         if not accepted.messages:
-            done(accepted.answer(()))
+            done(accepted)
             return
-
-        def finish(delivery: Delivery) -> None:
-            trouble = delivery.unavailable()
-            done(accepted.unavailable(trouble) if trouble else accepted.answer(delivery.receipts))
-
+        accepted.done = done  # type: ignore[assignment]  # which is called with it, no other
         try:
-            self.producer.produce(accepted.messages, finish)
+            self.producer.produce(accepted)
         except KafkaUnavailable as trouble:
-            done(accepted.unavailable(trouble))
+            accepted.trouble = str(trouble)
+            done(accepted)
 
     def deliver_and_wait(self, accepted: One | Many) -> Answer:
         """The same for a door that has a thread to wait in."""
-        if not accepted.messages:
-            return accepted.answer(())
-        try:
-            return accepted.answer(self.producer.send(accepted.messages))
-        except KafkaUnavailable as trouble:
-            return accepted.unavailable(trouble)
+        known = threading.Event()
+        self.deliver(accepted, lambda _: known.set())
+        known.wait()
+        return accepted.answer()
 
-    def _try(self, event: msgspec.Raw, sender: Sender) -> PageView | Refusal:
+    def _try(self, event: TrackRequest | Refusal, sender: Sender, now: int) -> PageView | Refusal:
+        if isinstance(event, Refusal):
+            return event
         try:
-            return self._acceptance.accept(read_event(event), sender, _now_ms())
+            return self._acceptance.accept(event, sender, now)
         except Refusal as refusal:
             return refusal
 
-    def _throttle(self, sites: dict[str, int]) -> Answer | None:
+    def _throttle(self, page_views: Iterable[PageView]) -> Answer | None:
         """429 when one of the sites sends too much; nothing of the request is accepted then."""
         if self.limits.site is None:
             return None
-        for site, events in sites.items():
+        for site, events in Counter(page_view.site for page_view in page_views).items():
             if wait := self.limits.site.take(site, events):
                 reason = f"more than {self.limits.site.rate:g} events a second for this site"
                 return _throttled("site", site, reason, wait)
@@ -216,9 +206,7 @@ def refused(refusal: Refusal) -> Answer:
     return Answer(refusal.status, _encode({"error": refusal.as_json()}), field=refusal.field)
 
 
-def _results(
-    results: list[PageView | Refusal], receipts: Sequence[Receipt | None]
-) -> list[_Result]:
+def _results(results: list[PageView | Refusal], receipts: Sequence[str | None]) -> list[_Result]:
     """One answer an event, in the order in which they were sent."""
     left = iter(receipts)
     answers: list[_Result] = []
@@ -226,7 +214,7 @@ def _results(
         if isinstance(result, Refusal):
             answers.append(_Refused(result.as_json()))
         elif receipt := next(left, None):
-            answers.append(_Accepted(result.id, str(receipt)))
+            answers.append(_Accepted(result.id, receipt))
         else:
             answers.append(_Unavailable(result.id))
     return answers
@@ -249,28 +237,28 @@ def _no_sites() -> Answer:
     return _unavailable("The sites can't be read now")
 
 
-def _message(page_view: PageView) -> tuple[str, bytes]:
-    return page_view.visitor, encode(page_view)
+def _message(page_view: PageView) -> Message:
+    return page_view.visitor.encode(), encode(page_view)
 
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> Door:
-    """A door wired by the settings; its producer's reports are taken by a thread of its own, or
-    by whoever polls it."""
-    producer = PageViewProducer(
-        ProducerSettings(
-            bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
-            topic=settings.KAFKA_TOPIC,
-            linger_ms=settings.KAFKA_LINGER_MS,
-            timeout_ms=settings.KAFKA_DELIVERY_TIMEOUT_MS,
-            queue_events=settings.KAFKA_QUEUE_EVENTS,
-            waiting_requests=waiting_requests,
-        ),
-        own_thread,
+def producer_settings(waiting_requests: int) -> ProducerSettings:
+    """Of this deployment."""
+    return ProducerSettings(
+        bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
+        topic=settings.KAFKA_TOPIC,
+        linger_ms=settings.KAFKA_LINGER_MS,
+        timeout_ms=settings.KAFKA_DELIVERY_TIMEOUT_MS,
+        queue_events=settings.KAFKA_QUEUE_EVENTS,
+        waiting_requests=waiting_requests,
     )
+
+
+def make_door(sites: SiteDirectory, producer: Producer) -> Door:
+    """A door wired by the settings."""
     acceptance = Acceptance(sites, settings.DEFAULT_SITE, VisitorHash(settings.SECRET_KEY))
     limits = Limits(
         _buckets(settings.RATE_LIMIT_ADDRESS, 2 * settings.RATE_LIMIT_ADDRESS),
@@ -281,9 +269,3 @@ def make_door(sites: SiteDirectory, waiting_requests: int, own_thread: bool) -> 
 
 def _buckets(rate: int, burst: int) -> TokenBuckets | None:
     return TokenBuckets(rate, burst, time.monotonic) if rate else None
-
-
-@cache
-def process_door() -> Door:
-    """The one DRF door of this process."""
-    return make_door(SiteDirectory(), _WAITING_REQUESTS, own_thread=True)

@@ -5,6 +5,7 @@ count what this process does. A `Reading` is read from Redis, the database or Ka
 somebody scrapes; `dashboard.scrape` does that.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
@@ -29,7 +30,23 @@ REQUESTS = Counter(
     ["outcome", "field"],
     registry=PROCESS,
 )
-ACK_SECONDS = Histogram(
+
+
+class _AckHistogram(Histogram):
+    """Takes many observations at once: one after the other they took a tenth of the gateway's
+    time."""
+
+    def observe_all(self, seconds: list[float]) -> None:
+        seconds.sort()
+        below = 0
+        for bound, bucket in zip(self._upper_bounds, self._buckets, strict=True):
+            up_to = bisect_right(seconds, bound)
+            bucket.inc(up_to - below)
+            below = up_to
+        self._sum.inc(sum(seconds))
+
+
+ACK_SECONDS = _AckHistogram(
     "tracker_ack_seconds",
     "Seconds from the beginning of an accepted request to its answer, Kafka's acknowledgement "
     "included, in this process.",
@@ -38,12 +55,18 @@ ACK_SECONDS = Histogram(
 )
 
 
+def count_accepted(seconds: list[float]) -> None:
+    """Note that so many requests were accepted, and after how long each."""
+    if seconds:
+        ACK_SECONDS.observe_all(seconds)
+        _ACCEPTED.inc(len(seconds))
+
+
 def count_request(status: int, field: str | None, seconds: float) -> None:
     """Note the answer to one request; `field` is the one that was refused."""
     outcome = _OUTCOMES.get(status, "refused")
     if outcome == "accepted":
-        ACK_SECONDS.observe(seconds)
-        _ACCEPTED.inc()
+        count_accepted([seconds])
     else:
         REQUESTS.labels(outcome, _known(field) if outcome == "refused" else "").inc()
 

@@ -102,11 +102,16 @@ class TrackRequest(msgspec.Struct):
 
 
 class _Batch(msgspec.Struct):
+    events: list[TrackRequest]
+
+
+class _RawBatch(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
 _event_decoder = msgspec.json.Decoder(TrackRequest)
 _batch_decoder = msgspec.json.Decoder(_Batch)
+_raw_batch_decoder = msgspec.json.Decoder(_RawBatch)
 
 
 def read_event(body: bytes | msgspec.Raw) -> TrackRequest:
@@ -117,17 +122,37 @@ def read_event(body: bytes | msgspec.Raw) -> TrackRequest:
         raise _explain(body, error) from None
 
 
-def read_batch(body: bytes) -> list[msgspec.Raw]:
-    """The events of `{"events": […]}`, still undecoded. Raises `Refusal`."""
+def read_batch(body: bytes) -> list[TrackRequest | Refusal]:
+    """The events of `{"events": […]}`, each valid or refused. Raises `Refusal` for what is no
+    batch."""
     try:
-        events = _batch_decoder.decode(body).events
+        events: list[TrackRequest | Refusal] = list(_batch_decoder.decode(body).events)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        events = [_try_event(event) for event in _read_raw_batch(body)]
+    if not 1 <= len(events) <= MAX_BATCH_EVENTS:
+        raise _wrong_size(len(events))
+    return events
+
+
+def _read_raw_batch(body: bytes) -> list[msgspec.Raw]:
+    try:
+        events = _raw_batch_decoder.decode(body).events
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(body, error) from None
-    if not 1 <= len(events) <= MAX_BATCH_EVENTS:
-        raise Refusal(
-            400, "events", len(events), f"a batch holds 1 to {MAX_BATCH_EVENTS} events; split it"
-        )
+    if len(events) > MAX_BATCH_EVENTS:
+        raise _wrong_size(len(events))
     return events
+
+
+def _try_event(event: msgspec.Raw) -> TrackRequest | Refusal:
+    try:
+        return read_event(event)
+    except Refusal as refusal:
+        return refusal
+
+
+def _wrong_size(events: int) -> Refusal:
+    return Refusal(400, "events", events, f"a batch holds 1 to {MAX_BATCH_EVENTS} events; split it")
 
 
 def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:

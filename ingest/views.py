@@ -16,8 +16,9 @@ from rest_framework.views import APIView
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
 from ingest.client_address import client_address, read_networks
-from ingest.door import ALLOWED_METHODS, Answer, Many, One, method_not_allowed, process_door
+from ingest.door import ALLOWED_METHODS, Answer, Many, One, method_not_allowed
 from ingest.metrics import count_request
+from ingest.process_door import process_door
 from ingest.refusals import Refusal
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
 

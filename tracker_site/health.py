@@ -12,8 +12,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from ingest.door import process_door
-from ingest.producer import KafkaUnavailable
+from ingest.delivery import KafkaUnavailable
+from ingest.process_door import process_producer
 from processing.counters import connect
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _check_redis() -> None:
 
 
 def _check_kafka() -> None:
-    process_door().producer.check(_TIMEOUT_S)
+    process_producer().check(_TIMEOUT_S)
 
 
 class Health:

@@ -52,7 +52,11 @@ GIN_FORGETS = Door(
     variants=_GIN_VARIANTS,
 )
 DRF = Door("ours: DRF on Daphne", (sys.executable, "manage.py", "serve", "--port", "{port}"))
-FAST = Door("ours: gateway", (sys.executable, "manage.py", "gateway", "--port", "{port}"))
+FAST = Door(
+    "ours: gateway",
+    (sys.executable, "manage.py", "gateway", "--port", "{port}"),
+    variants=tuple({"KAFKA_LINGER_MS": linger} for linger in ("0", "2", "5")),
+)
 BARE = Door("Granian, produce and answer on the ack", _granian("bench.ingest.bare:application"),
             batch=None)  # fmt: skip
 OUR_ECHO = Door("our server, echo", (sys.executable, "-m", "bench.ingest.our_echo", "{port}"),

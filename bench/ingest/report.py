@@ -32,6 +32,19 @@ def report(found: Found, rounds: int, seconds: int) -> str:
     return "\n\n".join(parts)
 
 
+def memory_report(door: Door, minutes: Sequence[float]) -> str:
+    """`minutes`: the most memory in each minute, in bytes."""
+    first, last, most = (value / 2**20 for value in (minutes[0], minutes[-1], max(minutes)))
+    return "\n\n".join(
+        [
+            "## Whether memory grows",
+            machine.describe(*machine.versions(), f"{len(minutes)} minutes"),
+            f"*{door}*, supervisor and one process, with {MANY:,} connections that send on: "
+            f"{first:.0f} MB in the first minute, {last:.0f} MB in the last, at most {most:.0f}.",
+        ]
+    )
+
+
 def _singles(found: Found) -> str:
     head = [
         "one event a request", "against Gin", "requests/s", "lowest to highest",
@@ -78,10 +91,11 @@ def _batch(found: Found, door: Door) -> list[str]:
 
 def _tuned(found: Found) -> str:
     """What the quickest variants were."""
+    tuned = {name for door in DOORS for variant in door.variants for name in variant}
     return "Best of the variants tried: " + "; ".join(
-        f"{door}: LINGER={door.settings['LINGER']}, GOGC={door.settings['GOGC']}"
+        f"{door}: {', '.join(f'{name}={door.settings[name]}' for name in names)}"
         for door in found
-        if "LINGER" in door.settings
+        if (names := sorted(tuned & door.settings.keys()))
     )
 
 

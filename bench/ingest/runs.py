@@ -123,6 +123,16 @@ class Runs:
             "batch CPU s": batches.cpu_per_request / BATCH_EVENTS * 1e6 if batches else 0,
         }
 
+    def memory(self, door: Door, minutes: int) -> list[float]:
+        """The most resident bytes of each minute under many connections."""
+        found: list[float] = []
+        with self._running(door) as (process, _):
+            url = process.url(door.track)
+            for _ in range(minutes):
+                found.append(maximum(url, self._bodies, process.pid, MANY, 60).rss)
+                print(f"{door}: {found[-1] / 2**20:.0f} MB", flush=True)
+        return found
+
     def _maximum(self, door: Door, process: DoorProcess, connections: int) -> Maximum:
         url = process.url(door.track)
         return maximum(url, self._bodies, process.pid, connections, self._seconds)

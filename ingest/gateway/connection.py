@@ -21,23 +21,6 @@ MOST_HEAD_BYTES = 32_768
 # would be reset, and the sender would see that instead of the answer.
 LINGER_SECONDS = 2.0
 
-REASONS = {
-    200: b"OK",
-    202: b"Accepted",
-    204: b"No Content",
-    400: b"Bad Request",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    415: b"Unsupported Media Type",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    503: b"Service Unavailable",
-}
-
 
 class Request:
     """What was asked, with the few headers that anything here looks at. Its `answer` may be
@@ -300,11 +283,9 @@ class Connection(asyncio.Protocol):
             length = b""
         else:
             length = b"content-length: %d\r\n" % len(body)
+        head = self.server.head(status, headers)
         close = b"" if keep_alive else b"connection: close\r\n"
-        self._transport.write(
-            b"HTTP/1.1 %d %s\r\n%s%s%s%s\r\n%s"
-            % (status, REASONS[status], self.server.date, headers, close, length, body)
-        )
+        self._transport.write(b"%s%s%s\r\n%s" % (head, close, length, body))
 
     def refuse_body(self) -> None:
         headers, body = refusal(self.server.most_body_bytes)
@@ -324,10 +305,7 @@ class Connection(asyncio.Protocol):
         self._forget_unread()
         if self._answering is not None:
             return
-        self._transport.write(
-            b"HTTP/1.1 %d %s\r\n%s%s\r\n%s"
-            % (status, REASONS[status], self.server.date, headers, body)
-        )
+        self._transport.write(b"%s\r\n%s" % (self.server.head(status, headers), body))
         self._request = None
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self.close)
 

@@ -9,7 +9,7 @@ from ingest.client_address import Network, client_address
 from ingest.cors import PREFLIGHT_HEADERS
 from ingest.door import ALLOWED_METHODS, Answer, Door, Many, One, error_body, method_not_allowed
 from ingest.gateway.connection import CORS, JSON, Request
-from ingest.metrics import count_request
+from ingest.metrics import count_accepted, count_request
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Routes:
         self._door = door
         self._is_ready = is_ready
         self._clock = clock
+        # Those that were accepted and are not in the metrics yet.
+        self._seconds: list[float] = []
         # Senders keep their connections: most requests come from few pairs of these.
         self._address = lru_cache(4_096)(partial(client_address, trusted=tuple(proxies)))
         self._readers: dict[bytes, Callable[[bytes, Sender], One | Many | Answer]] = {
@@ -75,10 +77,22 @@ class Routes:
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
-            self._door.deliver(accepted, partial(self._answer, request))
+            self._door.deliver(accepted, partial(self._delivered, request))
+
+    def _delivered(self, request: Request, accepted: One | Many) -> None:
+        self._answer(request, accepted.answer())
+
+    def count(self) -> None:
+        """Bring the metrics up to date. To be called about once a second."""
+        seconds, self._seconds = self._seconds, []
+        count_accepted(seconds)
 
     def _answer(self, request: Request, answer: Answer) -> None:
-        count_request(answer.status, answer.field, self._clock() - request.began)
+        seconds = self._clock() - request.began
+        if answer.status == 202:
+            self._seconds.append(seconds)
+        else:
+            count_request(answer.status, answer.field, seconds)
         headers = _HEADERS
         if answer.retry_after:
             headers += b"retry-after: %d\r\n" % answer.retry_after

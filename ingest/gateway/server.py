@@ -24,6 +24,24 @@ DRAIN_SECONDS = 10.0
 _BACKLOG = 4_096
 
 
+_REASONS = {
+    200: b"OK",
+    202: b"Accepted",
+    204: b"No Content",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
+}
+
+
 class Server:
     """`handle` gets each request and answers it at some time, in this thread.
 
@@ -45,7 +63,8 @@ class Server:
         self._most_connections = most_connections
         self.clock = time.monotonic
         self.now = self.clock()
-        self.date = b""
+        # Those of this second.
+        self._heads: dict[tuple[int, bytes], bytes] = {}
         self.buffered = 0
         self.draining = False
         self._drained_since = 0.0
@@ -61,6 +80,15 @@ class Server:
         await stop.wait()
         await self._drain(server)
         ticking.cancel()
+
+    def head(self, status: int, headers: bytes) -> bytes:
+        """The first lines of an answer, its date among them."""
+        head = self._heads.get((status, headers))
+        if head is None:
+            date = formatdate(usegmt=True).encode()
+            head = b"HTTP/1.1 %d %s\r\ndate: %s\r\n%s" % (status, _REASONS[status], date, headers)
+            self._heads[status, headers] = head
+        return head
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -100,7 +128,7 @@ class Server:
 
     def _tick(self) -> None:
         self.now = self.clock()
-        self.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
+        self._heads = {}
 
     def _look_at(self, connection: Connection) -> None:
         silent = self.now - connection.since

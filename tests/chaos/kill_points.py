@@ -20,8 +20,13 @@ BEFORE, AFTER = "before", "after"
 STEPS: dict[str, list[tuple[str, str]]] = {
     "web": [
         ("ingest.producer", "PageViewProducer._hand_over"),
-        ("ingest.producer", "Delivery.report"),
+        ("ingest.delivery", "Delivery.arrived"),
         ("ingest.producer", "PageViewProducer.produce"),
+    ],
+    "gateway": [
+        ("ingest.gateway.producer", "LoopProducer._send_waiting"),
+        ("ingest.delivery", "Delivery.arrived"),
+        ("ingest.gateway.producer", "LoopProducer.produce"),
     ],
     "consumer": [
         ("processing.dead_letters", "DeadLetters.keep"),

@@ -144,7 +144,7 @@ class Product:
         # One of each door.
         commands = [
             ("web-1", "web", manage("serve", "--port", str(self.web_ports["web-1"]))),
-            ("web-2", "web", ["-m", "tests.chaos.gateway", str(self.web_ports["web-2"])]),
+            ("web-2", "gateway", ["-m", "tests.chaos.gateway", str(self.web_ports["web-2"])]),
         ]
         commands += [(f"consumer-{n}", "consumer", manage("consume")) for n in (1, 2)]
         commands += [(f"worker-{n}", "worker", worker) for n in (1, 2)]

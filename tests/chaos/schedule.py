@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.chaos import kill_points
 
 PARTS = {
-    "web-1": "web", "web-2": "web", "consumer-1": "consumer", "consumer-2": "consumer",
+    "web-1": "web", "web-2": "gateway", "consumer-1": "consumer", "consumer-2": "consumer",
     "worker-1": "worker", "worker-2": "worker", "beat": "beat",
 }  # fmt: skip
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")

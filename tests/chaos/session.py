@@ -173,7 +173,7 @@ class _Run:
         redis_urls = {
             role: {"REDIS_URL": self._servers.redis.url(user)}
             for role, user in (
-                ("consumer", "redis-count"), ("web", "redis-web"),
+                ("consumer", "redis-count"), ("web", "redis-web"), ("gateway", "redis-web"),
                 ("worker", "redis-tasks"), ("beat", "redis-tasks"),
             )
         }  # fmt: skip
@@ -236,7 +236,7 @@ class _Run:
         servers.delete_topics([self.topic])[self.topic].result(30)
         wait_until(lambda: self._is_made(first), 30, "the new topic")
         consumers = self._product.of_role("consumer")
-        wait_until(lambda: all(part.deaths for part in consumers), 30, "the consumers' stop")
+        wait_until(lambda: all(part.deaths for part in consumers), 90, "the consumers' stop")
         self._result.faults["topic made again"] += 1
         logger.debug("The topic is made again")
 
@@ -374,6 +374,8 @@ class _Run:
         self._result.events.update(found.ledger)
 
     def _check_live_pages(self, store: Any) -> list[str]:
+        web = self._product.web_ports["web-1"]
+        wait_until(lambda: _listens(web), 90, "the live page's server")
         now = datetime.now(ZoneInfo("UTC"))
         days = {
             site: f"{now.astimezone(ZoneInfo(zone)):%Y%m%d}" for site, (zone, _) in SITES.items()
@@ -417,7 +419,12 @@ class _Run:
         )
 
     def _topic_id(self) -> str:
-        return Log(self._servers.kafka.for_harness, self.topic).describe().id
+        """A healed broker on a busy machine may let its first caller wait for longer than that."""
+        log = Log(self._servers.kafka.for_harness, self.topic)
+        for _ in range(5):
+            with suppress(LogUnavailable):
+                return log.describe().id
+        return log.describe().id
 
     def _is_counted(self) -> bool:
         return all(self._markers(shard) == self._ends() for shard in range(SHARDS))

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -220,7 +219,7 @@ def test_it_counts_dead_letters_in_kafka(
 ) -> None:
     monkeypatch.undo()
     dead = f"{producer._settings.topic}.dead"
-    monkeypatch.setattr(scrape, "process_door", lambda: SimpleNamespace(producer=producer))
+    monkeypatch.setattr(scrape, "process_producer", lambda: producer)
     log = Log(embedded_servers.bootstrap_servers, dead, 5.0)
     monkeypatch.setattr(scrape, "_dead_letter_log", lambda: log)
     assert scrape.dead_letters() == 0

@@ -4,9 +4,10 @@ import pytest
 from django.conf import settings
 
 from ingest.acceptance import Acceptance
+from ingest.delivery import ProducerSettings
 from ingest.door import Door
 from ingest.models import Site
-from ingest.producer import PageViewProducer, ProducerSettings
+from ingest.producer import PageViewProducer
 from ingest.sites import SiteDirectory
 from ingest.visitor import VisitorHash
 from tests.conftest import Servers

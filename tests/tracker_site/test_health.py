@@ -21,12 +21,9 @@ from tracker_site.embedded.servers import Valkey
 NOWHERE = "127.0.0.1:1"
 
 
-class WriteDoor:
-    """As much of the door as /readyz asks for."""
-
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        servers = Servers("any", bootstrap_servers, "")
-        self.producer = PageViewProducer(producer_settings(servers, topic))
+def producer_of(bootstrap_servers: str, topic: str) -> PageViewProducer:
+    """What /readyz asks."""
+    return PageViewProducer(producer_settings(Servers("any", bootstrap_servers, ""), topic))
 
 
 @pytest.fixture
@@ -35,11 +32,11 @@ def all_parts(
 ) -> Iterator[pytest.MonkeyPatch]:
     """Every part is there; nothing is remembered of an earlier test."""
     settings.REDIS_URL = embedded_servers.redis_url
-    door = WriteDoor(embedded_servers.bootstrap_servers, make_topic(embedded_servers))
-    monkeypatch.setattr(health, "process_door", lambda: door)
+    producer = producer_of(embedded_servers.bootstrap_servers, make_topic(embedded_servers))
+    monkeypatch.setattr(health, "process_producer", lambda: producer)
     monkeypatch.setattr(health, "_health", health.Health(health._health._checks))
     yield monkeypatch
-    door.producer.close()
+    producer.close()
 
 
 def ready() -> tuple[int, dict[str, Any]]:
@@ -86,17 +83,17 @@ def test_it_names_a_redis_that_hangs(all_parts: Any, settings: Any, tmp_path: Pa
 
 
 def test_it_names_a_kafka_that_is_away(all_parts: Any) -> None:
-    door = WriteDoor(NOWHERE, "any")
-    all_parts.setattr(health, "process_door", lambda: door)
+    producer = producer_of(NOWHERE, "any")
+    all_parts.setattr(health, "process_producer", lambda: producer)
     assert "Kafka does not answer" in only_fault("kafka")
-    door.producer.close()
+    producer.close()
 
 
 def test_it_names_a_missing_topic(all_parts: Any, embedded_servers: Servers) -> None:
-    door = WriteDoor(embedded_servers.bootstrap_servers, "missing")
-    all_parts.setattr(health, "process_door", lambda: door)
+    producer = producer_of(embedded_servers.bootstrap_servers, "missing")
+    all_parts.setattr(health, "process_producer", lambda: producer)
     assert "create_topics" in only_fault("kafka")
-    door.producer.close()
+    producer.close()
 
 
 def test_it_names_missing_migrations(all_parts: Any) -> None:

@@ -1,0 +1,84 @@
+"""Two requests to a broker that aiokafka has not, or not well enough for us. The formats are
+those of Kafka's protocol guide.
+"""
+
+import struct
+from collections.abc import Sequence
+
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.protocol.types import CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+_ALL_IN_SYNC = -1
+_NO_TRANSACTION = -1
+_NO_PRODUCER, _NO_EPOCH = -1, -1
+_partition_head = struct.Struct(">ii").pack
+
+
+class _Produce(ProduceRequest_v7):  # type: ignore[misc]  # aiokafka has no types
+    """Of one topic."""
+
+    def encode(self) -> bytes:
+        ((topic, records),) = self.topics
+        name = topic.encode()
+        head = struct.pack(
+            f">hhiih{len(name)}si",
+            _NO_TRANSACTION, self.required_acks, self.timeout, 1, len(name), name, len(records),
+        )  # fmt: skip
+        parts = [head]
+        for partition, batch in records:
+            parts += (_partition_head(partition, len(batch)), batch)
+        return b"".join(parts)
+
+
+class ProduceRequest(Request[_Produce]):  # type: ignore[misc]
+    """`records`: a partition and its record batch each, of which one copy is made. aiokafka's
+    own copies them at each level of its description, a sixth of the time of a batch of events."""
+
+    API_KEY = ProduceRequest_v7.API_KEY
+
+    def __init__(self, topic: str, timeout_ms: int, records: Sequence[tuple[int, bytes]]) -> None:
+        self._arguments = (None, _ALL_IN_SYNC, timeout_ms, [(topic, records)])
+
+    def build(self, request_struct_class: type[_Produce]) -> _Produce:
+        return request_struct_class(*self._arguments)
+
+
+class _Identified(Response):  # type: ignore[misc]
+    API_KEY = 22
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("tags", TaggedFields),
+    )
+
+
+class _Identify(RequestStruct):  # type: ignore[misc]
+    FLEXIBLE_VERSION = True
+    API_KEY = 22
+    API_VERSION = 3
+    RESPONSE_TYPE = _Identified
+    SCHEMA = Schema(
+        ("transactional_id", CompactString("utf-8")),
+        ("transaction_timeout_ms", Int32),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("tags", TaggedFields),
+    )
+
+
+class InitProducerIdRequest(Request[_Identify]):  # type: ignore[misc]
+    """For an idempotent producer without transactions. aiokafka's own is version 0, which the
+    embedded broker refuses."""
+
+    API_KEY = 22
+
+    def __init__(self, timeout_ms: int) -> None:
+        no_tags: dict[int, bytes] = {}
+        self._arguments = (None, timeout_ms, _NO_PRODUCER, _NO_EPOCH, no_tags)
+
+    def build(self, request_struct_class: type[_Identify]) -> _Identify:
+        return request_struct_class(*self._arguments)
