@@ -10,16 +10,19 @@ SEED ?=
 MINUTES ?= 5
 RUNS ?=
 DATABASE ?= sqlite
+# Those of a benchmark's peers that are Python; their requirements exclude each other.
+PEERS := pathway bytewax quixstreams faust
 ROUNDS ?= 5
 
-.PHONY: up down test chaos chaos-mutants bench-count-protocol bench-ingest bench-enrichment lint format install \
-  install-dev install-bench system-packages help
+.PHONY: up down test chaos chaos-mutants bench-count bench-count-protocol bench-ingest bench-enrichment lint \
+  format install install-dev install-bench install-peers system-packages help
 
 help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
 	@echo "make down    stop it from another terminal"
 	@echo "make test    install what the tests need and run them"
 	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS, DATABASE=postgresql; Java 17, Maven, Redis)"
+	@echo "make bench-count           counting against stream engines and a Go processor (the same, Go, Maven; ROUNDS)"
 	@echo "make bench-count-protocol  what counting exactly once costs (two cores, Java 17, Maven; ROUNDS)"
 	@echo "make bench-ingest          the track endpoints against Gin (the same, Go, Rust, wrk; ROUNDS)"
 	@echo "make bench-enrichment      what a page view's enrichment costs (two cores; ROUNDS)"
@@ -36,6 +39,8 @@ install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
 
 install-bench: $(VENV)/installed-bench
+
+install-peers: $(PEERS:%=.data/bench/peers/%/installed)
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -56,6 +61,12 @@ $(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
 $(VENV)/installed-bench: bench/requirements.txt $(VENV)/installed
 	@echo "Installing what the benchmarks need (once) …"
 	@$(PY) -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+.data/bench/peers/%/installed: bench/peers/%/requirements.txt | $(PY)
+	@echo "Installing $* (once) …"
+	@$(PY) -m venv $(@D)
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 # Where it is root on Debian; elsewhere the tests that want them say which package is missing.
@@ -87,11 +98,15 @@ chaos: install-dev system-packages
 chaos-mutants: install-dev system-packages
 	@$(CHAOS) --mutants $(MUTANTS)
 
+bench-count: install-bench install-peers
+	@$(PY) -m bench.count.tools
+	@$(PY) -m bench.count --rounds $(ROUNDS) $(BENCH_ARGS)
+
 bench-count-protocol: install-bench
 	@$(PY) -m bench.count_protocol --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-ingest: install-bench
-	@$(PY) -m bench.tools
+	@$(PY) -m bench.ingest.tools
 	@$(PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-enrichment: install-bench

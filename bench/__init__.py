@@ -1,5 +1,5 @@
-"""Benchmarks of the product against its peers: `make bench-count-protocol`, `make bench-ingest`.
+"""Benchmarks of the product against its peers.
 
-Each is one command that starts every server it needs, runs the sides in turn, and writes its
-section of RESULTS.md.
+Each is one command (`make bench-…`) that starts every server it needs, runs the sides in turn, and
+writes its section of RESULTS.md.
 """

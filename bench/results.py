@@ -8,8 +8,9 @@ PATH = Path(__file__).parent / "RESULTS.md"
 _BEGINNING = """\
 # Results
 
-Written by `make bench-count-protocol`, `bench-ingest` and `bench-enrichment`; each replaces its own
-section. Figures of different days or machines don't compare, ratios within one run do.
+Written by `make bench-count`, `bench-count-protocol`, `bench-ingest` and `bench-enrichment`; each
+replaces its own section. Figures of different days or machines don't compare, ratios within one
+run do.
 """
 
 

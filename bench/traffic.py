@@ -2,9 +2,9 @@
 nearly everybody reads and many that hardly anybody does."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ingest.pageview import PageView
@@ -16,7 +16,61 @@ _PATHS = [f"/articles/{n % 40:02d}/a-page-with-number-{n}" for n in range(_PAGES
 # Zipf: the n-th most read page is read 1/n times as often as the first.
 _PATH_SHARES = list(accumulate(1 / n for n in range(1, _PAGES + 1)))
 _VISITORS = 100_000
-_REFERRERS = ["https://news.example.org/", "https://search.example.net/?q=pages", None, None]
+
+
+class _Choice(NamedTuple):
+    """Values and, added up, how often each is taken."""
+
+    values: list[Any]
+    shares: list[float]
+
+    def take(self, dice: random.Random) -> Any:
+        return dice.choices(self.values, cum_weights=self.shares)[0]
+
+
+def _choice(shares: Mapping[Any, float]) -> _Choice:
+    return _Choice(list(shares), list(accumulate(shares.values())))
+
+
+def _zipf(values: Iterable[str], none: float) -> _Choice:
+    """The n-th value 1/n times as often as the first; `none` of all have no value."""
+    shares: dict[Any, float] = {value: 1 / n for n, value in enumerate(values, start=1)}
+    return _choice({**shares, None: sum(shares.values()) * none / (1 - none)})
+
+
+_REFERRERS = _zipf(
+    (f"https://www.referrer-{n}.example.net/a/page" for n in range(1, 301)), none=0.45
+)
+_COUNTRIES = _zipf(
+    ["US", "DE", "GB", "FR", "IN", "BR", "CA", "ES", "NL", "IT", "AU", "JP", "PL", "SE", "CH"],
+    none=0.02,
+)
+_BROWSERS = _choice({"Chrome": 60, "Safari": 22, "Edge": 7, "Firefox": 6, "Opera": 3, None: 2})
+# Which systems a device has, and how large its screens are.
+_DEVICES = _choice({"mobile": 55, "desktop": 42, "tablet": 3})
+_SYSTEMS = {
+    "mobile": _choice({"Android": 65, "iOS": 35}),
+    "desktop": _choice({"Windows": 65, "Mac": 25, "Linux": 10}),
+    "tablet": _choice({"iPadOS": 70, "Android": 30}),
+}
+_SCREENS = {
+    "mobile": _choice({"390x844": 40, "360x800": 35, "412x915": 25}),
+    "desktop": _choice({"1920x1080": 50, "1536x864": 25, "2560x1440": 25}),
+    "tablet": _choice({"820x1180": 60, "768x1024": 40}),
+}
+_LANGUAGES = _zipf(
+    ["en-US", "en-GB", "de-DE", "fr-FR", "es-ES", "pt-BR", "nl-NL", "it-IT", "ja-JP"], none=0.01
+)
+# Source, medium and campaign go together; three quarters of all visits come by none.
+_CAMPAIGNS = _choice(
+    {
+        (None, None, None): 75,
+        ("newsletter", "email", "november"): 10,
+        ("google", "cpc", "brand"): 8,
+        ("twitter", "social", "launch"): 7,
+    }
+)
+_TERMS = _zipf((f"term {n}" for n in range(1, 31)), none=0.5)
 
 
 def page_views(events: int, first_ms: int, last_ms: int, retryable: bool) -> Iterator[PageView]:
@@ -35,9 +89,7 @@ def page_views(events: int, first_ms: int, last_ms: int, retryable: bool) -> Ite
             retryable=retryable,
             hostname="www.example.com",
             title=f"The title of {path[-12:]}",
-            referrer=dice.choice(_REFERRERS),
-            screen="1920x1080",
-            language="en-GB",
+            **_dimensions(dice),
         )
 
 
@@ -55,6 +107,26 @@ def track_bodies(events: int, at_s: int) -> Iterator[dict[str, Any]]:
             "referrer": "https://news.example.org/",
             "title": f"The title of {path[-12:]}",
         }
+
+
+def _dimensions(dice: random.Random) -> dict[str, Any]:
+    """Where a page view came from and what it was looked at with."""
+    device = _DEVICES.take(dice)
+    source, medium, campaign = _CAMPAIGNS.take(dice)
+    return {
+        "referrer": _REFERRERS.take(dice),
+        "utm_source": source,
+        "utm_medium": medium,
+        "utm_campaign": campaign,
+        "utm_term": _TERMS.take(dice) if medium == "cpc" else None,
+        "utm_content": "button" if medium == "email" else None,
+        "country": _COUNTRIES.take(dice),
+        "browser": _BROWSERS.take(dice),
+        "os": _SYSTEMS[device].take(dice),
+        "device": device,
+        "screen": _SCREENS[device].take(dice),
+        "language": _LANGUAGES.take(dice),
+    }
 
 
 def _site(dice: random.Random) -> str:

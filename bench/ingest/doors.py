@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from bench.tools import GIN
+from bench.ingest.tools import GIN
 
 TRACK, BATCH = "/api/v1/track", "/api/v1/track/batch"
 

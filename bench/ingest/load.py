@@ -6,7 +6,6 @@ can't hide.
 """
 
 import subprocess
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from urllib.request import Request, urlopen
 
 import msgspec
 
-from bench.tools import OHA
-from bench.usage import usage_of
+from bench.ingest.tools import OHA
+from bench.usage import RssWatch, usage_of
 
 _SCRIPT = Path(__file__).parent / "wrk.lua"
-_SAMPLE_S = 0.25
 _FIRST_ANSWER_S = 30
 # A rate counts as reached from this share on; else the next one is tried.
 _REACHED, _NEXT_RATE, _LEAST_RATE = 0.97, 0.75, 20.0
@@ -56,28 +54,9 @@ class _Wrk(msgspec.Struct):
     broken: int
 
 
-class _RssWatch(threading.Thread):
-    """The most memory that the process tree had."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._pid = pid
-        self._done = threading.Event()
-        self.most = 0
-
-    def run(self) -> None:
-        while not self._done.wait(_SAMPLE_S):
-            self.most = max(self.most, usage_of(self._pid).rss)
-
-    def stop(self) -> int:
-        self._done.set()
-        self.join()
-        return self.most
-
-
 def maximum(url: str, bodies: Path, pid: int, connections: int, seconds: int) -> Maximum:
     """Raises `LoadFailed` when one request in a thousand was not answered with success."""
-    watch = _RssWatch(pid)
+    watch = RssWatch(pid)
     before = usage_of(pid)
     watch.start()
     try:

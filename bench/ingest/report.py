@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import machine, tools
+from bench import machine
+from bench.ingest import tools
 from bench.ingest.doors import DOORS, FAST, GIN_ACKNOWLEDGED, Door
 from bench.ingest.runs import BATCH_EVENTS, FEW, LOAD, MANY
 from bench.results import table
