@@ -25,10 +25,12 @@ from ingest.models import Site
 from ingest.refusals import Refusal
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.calendar import read_day, today
+from processing.history_stats import DAY, INTERVALS
+from processing.ledger_stats import SITE_CATEGORIES
 from processing.log import LogUnavailable
 from processing.object_store import ArchiveUrlError
 from processing.receipts import OUTCOMES, Place, Receipts, UnknownReceipt
-from processing.stats import SITE_CATEGORIES, Stats, now_ms
+from processing.stats import Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
@@ -105,6 +107,13 @@ def read_limit(request: Request, default: int = 100) -> int:
     return int(text)
 
 
+def read_interval(request: Request) -> str:
+    text = request.query_params.get("interval") or DAY
+    if text not in INTERVALS:
+        raise Refusal(400, "interval", text, f"must be one of {', '.join(INTERVALS)}")
+    return text
+
+
 def read_place(request: Request, receipt: str) -> Place:
     """Where the receipt says that the event is. Raises `Refusal`."""
     parts, log = _RECEIPT.fullmatch(receipt), request.query_params.get("log")
@@ -115,7 +124,7 @@ def read_place(request: Request, receipt: str) -> Place:
     return Place(int(parts["partition"]), int(parts["offset"]), log)
 
 
-class _ReadEndpoint(APIView):
+class ReadEndpoint(APIView):
     authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
     permission_classes = [HasReader]
 
@@ -141,7 +150,7 @@ class _ReadEndpoint(APIView):
         return site
 
 
-_AS_OF = {
+AS_OF = {
     "type": "object",
     "properties": {
         "at": {"type": "string", "format": "date-time"},
@@ -154,22 +163,22 @@ _AS_OF = {
 }
 
 
-def _object(**fields: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {**fields, "as_of": _AS_OF}}
+def response_of(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {**fields, "as_of": AS_OF}}
 
 
-_COUNT = {"type": "integer"}
-_COUNT_OR_NULL = {"type": ["integer", "null"]}
-_TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
-_TEXT = {"type": "string"}
-_TEXT_OR_NULL = {"type": ["string", "null"]}
+COUNT = {"type": "integer"}
+COUNT_OR_NULL = {"type": ["integer", "null"]}
+TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+TEXT = {"type": "string"}
+TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
-def _list(**fields: Any) -> dict[str, Any]:
+def list_of(**fields: Any) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "object", "properties": fields}}
 
 
-_DAYS = [
+DAYS = [
     OpenApiParameter(
         "from", OpenApiTypes.DATE, description="First day, the site's own. Default: “to”."
     ),
@@ -177,66 +186,25 @@ _DAYS = [
 ]
 
 
-class TotalsView(_ReadEndpoint):
-    @extend_schema(
-        summary="Page views, visitors and bots of some days",
-        parameters=_DAYS,
-        responses=OpenApiResponse(_object(pageviews=_COUNT, visitors=_COUNT, bots=_COUNT)),
-    )
-    def get(self, request: Request, site: str) -> Response:
-        found = self.site(request, site)
-        days = read_days(request, found)
-        totals = stats().totals(found, days.first, days.last)
-        return Response({**totals, "as_of": stats().as_of(now_ms())})
-
-
-class PagesView(_ReadEndpoint):
-    @extend_schema(
-        summary="The most viewed pages of some days",
-        parameters=[*_DAYS, OpenApiParameter("limit", int, description="1 to 1000, default 100.")],
-        responses=OpenApiResponse(
-            _object(results=_list(path=_TEXT, pageviews=_COUNT, visitors=_COUNT))
-        ),
-    )
-    def get(self, request: Request, site: str) -> Response:
-        found = self.site(request, site)
-        days = read_days(request, found)
-        pages = stats().pages(found, days.first, days.last, read_limit(request))
-        return Response({"results": pages, "as_of": stats().as_of(now_ms())})
-
-
-class NowView(_ReadEndpoint):
-    @extend_schema(
-        summary="Who was here in the last five minutes, and on which page",
-        responses=OpenApiResponse(
-            _object(visitors=_COUNT, pages=_list(path=_TEXT, visitors=_COUNT))
-        ),
-    )
-    def get(self, request: Request, site: str) -> Response:
-        found = self.site(request, site)
-        now = now_ms()
-        return Response({**stats().now(found, now), "as_of": stats().as_of(now)})
-
-
-class ReceiptView(_ReadEndpoint):
+class ReceiptView(ReadEndpoint):
     @extend_schema(
         summary="What became of one event",
         description="`receipt` is what `track` answered. Where the topic was made again, `log` "
         "names the log that it is of.",
         parameters=[OpenApiParameter("log", str, description="Topic id. Default: the present.")],
         responses=OpenApiResponse(
-            _object(
-                receipt=_TEXT,
-                log=_TEXT,
+            response_of(
+                receipt=TEXT,
+                log=TEXT,
                 logged={"type": "boolean"},
                 outcome={"type": "string", "enum": list(OUTCOMES)},
-                reason=_TEXT,
-                site=_TEXT_OR_NULL,
-                event_id=_TEXT_OR_NULL,
-                path=_TEXT_OR_NULL,
+                reason=TEXT,
+                site=TEXT_OR_NULL,
+                event_id=TEXT_OR_NULL,
+                path=TEXT_OR_NULL,
                 archived={
                     "type": ["object", "null"],
-                    "properties": {"object": _TEXT, "row": _COUNT},
+                    "properties": {"object": TEXT, "row": COUNT},
                 },
             )
         ),
@@ -254,48 +222,48 @@ class ReceiptView(_ReadEndpoint):
         return Response({**fate.as_json(), "as_of": stats().as_of(now_ms())})
 
 
-_CATEGORIES = dict.fromkeys(("read", *CATEGORIES, EXPIRED, HOLES, "archived_rows"), _COUNT)
-_SITE_CATEGORIES = dict.fromkeys(("read", *SITE_CATEGORIES), _COUNT)
+_CATEGORIES = dict.fromkeys(("read", *CATEGORIES, EXPIRED, HOLES, "archived_rows"), COUNT)
+_SITE_CATEGORIES = dict.fromkeys(("read", *SITE_CATEGORIES), COUNT)
 _STATE = {"type": "string", "enum": list(STATES)}
-_BALANCE = _object(
-    topic=_TEXT,
+_BALANCE = response_of(
+    topic=TEXT,
     topic_id={"type": ["string", "null"]},
-    partitions=_list(
-        partition=_COUNT,
-        log_end=_COUNT_OR_NULL,
-        marker=_COUNT,
-        lag=_COUNT_OR_NULL,
-        in_flight=_COUNT,
-        archived_to=_COUNT,
+    partitions=list_of(
+        partition=COUNT,
+        log_end=COUNT_OR_NULL,
+        marker=COUNT,
+        lag=COUNT_OR_NULL,
+        in_flight=COUNT,
+        archived_to=COUNT,
         **_CATEGORIES,
     ),
     totals={"type": "object", "properties": _CATEGORIES},
     earlier_logs={"type": "object", "properties": _CATEGORIES},
-    archive=_list(state=_TEXT, segments=_COUNT, events=_COUNT, oldest=_TIME_OR_NULL),
+    archive=list_of(state=TEXT, segments=COUNT, events=COUNT, oldest=TIME_OR_NULL),
     verdict={
         "type": "object",
         "properties": {
             "state": _STATE,
-            "sentence": _TEXT,
+            "sentence": TEXT,
             "sentence_state": _STATE,
-            "remarks": _list(state=_STATE, sentence=_TEXT),
+            "remarks": list_of(state=_STATE, sentence=TEXT),
         },
     },
 )
-_SITE_BALANCE = _object(
-    site=_TEXT,
-    time_zone=_TEXT,
-    days=_list(day={"type": "string", "format": "date"}, **_SITE_CATEGORIES),
+_SITE_BALANCE = response_of(
+    site=TEXT,
+    time_zone=TEXT,
+    days=list_of(day={"type": "string", "format": "date"}, **_SITE_CATEGORIES),
     totals={"type": "object", "properties": _SITE_CATEGORIES},
 )
 
 
-class LedgerView(_ReadEndpoint):
+class LedgerView(ReadEndpoint):
     @extend_schema(
         summary="The balance: read = counted + duplicate + bot + late + invalid",
         description="Of the whole log, by partition; with `site`, of that site's days, by the "
         "day of arrival, for which a key that is limited to the site is enough.",
-        parameters=[OpenApiParameter("site", str, description="A site's id."), *_DAYS],
+        parameters=[OpenApiParameter("site", str, description="A site's id."), *DAYS],
         responses=OpenApiResponse({"oneOf": [_BALANCE, _SITE_BALANCE]}),
     )
     def get(self, request: Request) -> Response:

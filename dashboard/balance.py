@@ -14,8 +14,9 @@ from django.conf import settings
 from ingest.models import Site
 from processing.aggregation import CATEGORIES, COUNTED, EXPIRED, INVALID
 from processing.archive_progress import ArchiveProgress, States
+from processing.ledger_stats import SITE_CATEGORIES
 from processing.models import Segment
-from processing.stats import SITE_CATEGORIES, Stats
+from processing.stats import Stats
 from processing.tasks import AGAIN_AFTER_S
 
 OK, GONE, BUSY, BEHIND, LOST = "ok", "gone", "busy", "behind", "lost"

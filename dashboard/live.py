@@ -22,7 +22,8 @@ from django.db import DatabaseError
 from dashboard.api import stats
 from dashboard.assets import page_version
 from ingest.models import Site
-from processing.stats import Stats, empty_state, now_ms
+from processing.live_stats import empty_state
+from processing.stats import Stats, now_ms
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from dashboard.snippet import request_of, snippet_of
 from dashboard.summaries import ago, read_summaries
 from ingest.models import Site
 from processing.calendar import today
-from processing.stats import empty_state, now_ms
+from processing.live_stats import empty_state
+from processing.stats import now_ms
 
 BALANCE_DAYS = 7
 

@@ -1,92 +1,37 @@
 """Page views in, changes of counters out. Pure: no Kafka, no Redis, no clock."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 
 from ingest.pageview import PageView
 from processing import keys
-from processing.calendar import LocalHour, local_hour
+from processing.calendar import local_hour
+from processing.deltas import Deltas, Known, Lookups
 from processing.duplicates import DuplicateWindows, fingerprint
-
-LIVE_MINUTES = 30
-NOW_MS = 300_000
-_LIVE_KEPT_S = 7_200
-_NO_IDS: tuple[int, dict[str, None]] = (0, {})
+from processing.history_counts import HistoryCounts
+from processing.live_counts import NOW_MS, LiveCounts
+from processing.rules import Retention, SiteRules
+from processing.visits import STEP_MS, Visits, neighbours
 
 COUNTED, DUPLICATE, BOT, LATE, INVALID = "counted", "duplicate", "bot", "late", "invalid"
 # Every message that was read falls into exactly one of these.
 CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID)
 # Offsets that were never read: expired before they were counted, or no message at all.
 EXPIRED, HOLES = "expired", "holes"
+_NO_IDS: tuple[int, dict[str, None]] = (0, {})
+_QUARTER_MS = 900_000
 
-
-@dataclass(frozen=True)
-class SiteRules:
-    """What of a site decides where its events are counted."""
-
-    time_zone: str = "UTC"
-    retention_days: int | None = None
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Seconds that minute and hour buckets are kept after their end."""
-
-    minute: int
-    hour: int
-
-
-@dataclass
-class Deltas:
-    """What one batch of one partition changes in one shard."""
-
-    ledger: dict[str, int] = field(default_factory=dict)
-    hashes: dict[str, dict[str, int]] = field(default_factory=dict)
-    visitors: dict[str, set[str]] = field(default_factory=dict)
-    # Unix seconds; 0: never. For every key of `hashes` and `visitors`.
-    expiries: dict[str, int] = field(default_factory=dict)
-    # site → visitor → (arrival in ms, path)
-    now: dict[keys.SiteKeys, dict[str, tuple[int, str]]] = field(default_factory=dict)
-    # Visitors whose last arrival, in ms, is before this are gone.
-    gone_before: int = 0
-    # site → (last arrival, last event time), ms
-    states: dict[keys.SiteKeys, tuple[int, int]] = field(default_factory=dict)
-    # Keys that begin to remember these ids → (end of their step in ms, fingerprints).
-    ids: dict[str, tuple[int, dict[str, None]]] = field(default_factory=dict)
-    # Keys in which these ids were not found, and must still not be when this is applied.
-    absent: dict[str, set[str]] = field(default_factory=dict)
-    clock: int = 0
-    # Offsets of the duplicates, as [first, last] of each run.
-    duplicates: list[list[int]] = field(default_factory=list)
-
-    def tally(self, category: str, events: int = 1) -> None:
-        self.ledger[category] = self.ledger.get(category, 0) + events
-
-    def note_duplicate(self, offset: int, follows: bool) -> None:
-        """`follows`: the shard's page view before it was one too. What lies between them is
-        of other shards or no page view, so the run may lead over it."""
-        if follows:
-            self.duplicates[-1][1] = offset
-        else:
-            self.duplicates.append([offset, offset])
-
-    def add(self, key: str, expiry: int, path: str) -> None:
-        counts = self.hashes.setdefault(key, {})
-        counts[path] = counts.get(path, 0) + 1
-        counts[keys.TOTAL] = counts.get(keys.TOTAL, 0) + 1
-        self.expiries[key] = expiry
-
-    def see(self, key: str, expiry: int, visitor: str) -> None:
-        self.visitors.setdefault(key, set()).add(visitor)
-        self.expiries[key] = expiry
+# Site → events in the order of the log.
+_BySite = defaultdict[str, list[PageView]]
 
 
 class Aggregator:
     """Turns the page views of one shard into `Deltas`.
 
-    `rules` answers a site id with its `SiteRules`. `now_s` is the wall clock in Unix
-    seconds; it only spares buckets that Redis would expire at once.
+    `rules` answers a site id with its `SiteRules`. `most_values`: how many values of a dimension
+    a bucket keeps. `now_s` is the wall clock in Unix seconds; it only spares buckets that Redis
+    would expire at once.
     """
 
     def __init__(
@@ -96,79 +41,81 @@ class Aggregator:
         rules: Callable[[str], SiteRules],
         retention: Retention,
         windows: DuplicateWindows,
+        most_values: int = 1_000,
     ) -> None:
         self.shard = shard
         self._shards = shards
         self._rules = rules
         self._retention = retention
         self._windows = windows
+        self._most_values = most_values
         self._keys: dict[str, keys.SiteKeys] = {}
 
-    def lookups(self, page_views: Iterable[PageView]) -> dict[str, list[str]]:
-        """Which fingerprints to look for in which key before `aggregate`."""
-        wanted: dict[str, list[str]] = {}
+    def lookups(self, page_views: Iterable[PageView]) -> Lookups:
+        """What has to be known of the store before `aggregate`."""
+        wanted = Lookups()
+        visitors: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         for page_view in page_views:
             if page_view.retryable:
                 mark = fingerprint(page_view)
                 for key in self._windows.neighbour_keys(self.shard, page_view):
-                    wanted.setdefault(key, []).append(mark)
+                    wanted.ids.setdefault(key, []).append(mark)
+            if page_view.bot is None:
+                visitors[page_view.site, page_view.received // STEP_MS].add(page_view.visitor)
+        for (site, step), seen in visitors.items():
+            for near in neighbours(step):
+                key = self._site_keys(site).visits(near)
+                wanted.visits.setdefault(key, set()).update(seen)
         return wanted
 
     def aggregate(
         self,
         page_views: Iterable[PageView],
-        known: Mapping[str, set[str]],
+        known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
     ) -> Deltas:
-        """`known`: per key of `lookups`, the fingerprints that are there already. `offsets`:
-        where each page view lies; without them the duplicates' places are not noted."""
-        deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS)
+        """`known`: the store's answer to `lookups`. `offsets`: where each page view lies;
+        without them the duplicates' places are not noted."""
+        deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS, most_values=self._most_values)
+        counted: _BySite = defaultdict(list)
+        bots: _BySite = defaultdict(list)
+        arrived: Counter[tuple[str, int, str]] = Counter()
         before = ""
         for offset, page_view in zip(offsets or repeat(-1), page_views, strict=False):
-            deltas.clock = max(deltas.clock, page_view.received)
-            category = self._count(deltas, page_view, known, now_s)
-            deltas.tally(category)
-            self._tally_site(deltas, page_view, category, now_s)
-            if category == DUPLICATE and offset >= 0:
+            category = self._category(deltas, page_view, known)
+            if category == COUNTED:
+                counted[page_view.site].append(page_view)
+            elif category == BOT:
+                bots[page_view.site].append(page_view)
+            elif category == DUPLICATE and offset >= 0:
                 deltas.note_duplicate(offset, follows=before == DUPLICATE)
+            arrived[page_view.site, page_view.received // _QUARTER_MS, category] += 1
+            deltas.clock = max(deltas.clock, page_view.received)
             before = category
+        self._tally(deltas, arrived, now_s)
+        history = HistoryCounts(deltas, self._retention, now_s)
+        for site, events in bots.items():
+            history.count_bots(self._site_keys(site), self._rules(site), events)
+        for site, events in counted.items():
+            self._count(history, site, events, known)
         return deltas
 
-    def _count(
-        self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]], now_s: int
-    ) -> str:
-        """Count one event; returns its category."""
+    def _category(self, deltas: Deltas, page_view: PageView, known: Known) -> str:
         if page_view.retryable and not self._remember(deltas, page_view, known):
             return DUPLICATE
         if page_view.bot is not None:
             return BOT
-        rules = self._rules(page_view.site)
-        site = self._site_keys(page_view.site)
-        if self._is_late(page_view, rules):
+        if self._is_late(page_view, self._rules(page_view.site)):
             return LATE
-        self._count_history(deltas, page_view, site, rules, now_s)
-        self._count_now(deltas, page_view, site, now_s)
         return COUNTED
 
-    def _tally_site(self, deltas: Deltas, page_view: PageView, category: str, now_s: int) -> None:
-        """The site's own ledger, by the day of arrival."""
-        rules = self._rules(page_view.site)
-        local = local_hour(rules.time_zone, page_view.received)
-        expiry = _day_expiry(local, rules)
-        if expiry and expiry <= now_s:
-            return
-        key = self._site_keys(page_view.site).ledger(local.day)
-        counts = deltas.hashes.setdefault(key, {})
-        counts[category] = counts.get(category, 0) + 1
-        deltas.expiries[key] = expiry
-
-    def _remember(self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]]) -> bool:
+    def _remember(self, deltas: Deltas, page_view: PageView, known: Known) -> bool:
         """Whether the id is new; if so it is remembered."""
         mark = fingerprint(page_view)
         neighbours = self._windows.neighbour_keys(self.shard, page_view)
         for key in neighbours:
-            if mark in known.get(key, ()) or mark in deltas.ids.get(key, _NO_IDS)[1]:
+            if mark in known.ids.get(key, ()) or mark in deltas.ids.get(key, _NO_IDS)[1]:
                 return False
         for key in neighbours:
             deltas.absent.setdefault(key, set()).add(mark)
@@ -183,57 +130,36 @@ class Aggregator:
             return False
         return page_view.received - page_view.ts > rules.retention_days * 86_400_000
 
-    def _count_history(
-        self,
-        deltas: Deltas,
-        page_view: PageView,
-        site: keys.SiteKeys,
-        rules: SiteRules,
-        now_s: int,
-    ) -> None:
-        local = local_hour(rules.time_zone, page_view.ts)
-        minute = page_view.ts // 60_000
-        day_expiry = _day_expiry(local, rules)
-        for period, bucket, expiry in (
-            (keys.MINUTE, minute, (minute + 1) * 60 + self._retention.minute),
-            (keys.HOUR, local.hour, local.hour + 3_600 + self._retention.hour),
-            (keys.DAY, local.day, day_expiry),
-        ):
-            if expiry and expiry <= now_s:
-                continue
-            if page_view.name == "pageview":
-                deltas.add(site.views(period, bucket), expiry, page_view.path)
-            deltas.see(site.visitors(period, bucket), expiry, page_view.visitor)
-        if page_view.name == "pageview":
-            key = site.page_visitors(local.day, page_view.path)
-            deltas.see(key, day_expiry, page_view.visitor)
+    def _tally(self, deltas: Deltas, arrived: Counter[tuple[str, int, str]], now_s: int) -> None:
+        """The partition's ledger, and each site's."""
+        for (site, quarter, category), events in arrived.items():
+            deltas.tally(category, events)
+            self._tally_site(deltas, site, quarter, {category: events}, now_s)
 
-    def _count_now(
-        self, deltas: Deltas, page_view: PageView, site: keys.SiteKeys, now_s: int
+    def _tally_site(
+        self, deltas: Deltas, site: str, quarter: int, events: dict[str, int], now_s: int
     ) -> None:
-        received = page_view.received
-        last = deltas.states.get(site, (0, 0))
-        deltas.states[site] = (max(last[0], received), max(last[1], page_view.ts))
-        minute, second = divmod(received // 1_000, 60)
-        expiry = (minute + 1) * 60 + _LIVE_KEPT_S
-        if page_view.name == "pageview" and expiry > now_s:
-            key = site.live(minute)
-            deltas.add(key, expiry, page_view.path)
-            at_second = f"{keys.SECOND}{second:02d}"
-            deltas.hashes[key][at_second] = deltas.hashes[key].get(at_second, 0) + 1
-        if received > now_s * 1_000 - NOW_MS:
-            people = deltas.now.setdefault(site, {})
-            if received >= people.get(page_view.visitor, (0, ""))[0]:
-                people[page_view.visitor] = (received, page_view.path)
+        """By the day of arrival."""
+        rules = self._rules(site)
+        local = local_hour(rules.time_zone, quarter * _QUARTER_MS)
+        expiry = rules.day_expiry(local)
+        if not expiry or expiry > now_s:
+            deltas.add_plain(self._site_keys(site).ledger(local.day), expiry, events)
+
+    def _count(
+        self, history: HistoryCounts, site: str, events: Sequence[PageView], known: Known
+    ) -> None:
+        """A site's events that are counted."""
+        site_keys, rules = self._site_keys(site), self._rules(site)
+        history.count(site_keys, rules, events)
+        LiveCounts(history.deltas, history.now_s).count(site_keys, events)
+        visits = Visits(site_keys, known.visits)
+        for event in events:
+            visits.add(event)
+        history.count_visits(site_keys, rules, visits.changes)
+        history.deltas.visits.extend(visits.memory())
 
     def _site_keys(self, site: str) -> keys.SiteKeys:
         if site not in self._keys:
             self._keys[site] = keys.SiteKeys(site, self._shards)
         return self._keys[site]
-
-
-def _day_expiry(local: LocalHour, rules: SiteRules) -> int:
-    """When what is kept by the day goes, in Unix seconds; 0: never."""
-    if rules.retention_days is None:
-        return 0
-    return local.day_end + rules.retention_days * 86_400

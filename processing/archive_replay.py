@@ -87,7 +87,7 @@ class ArchiveReplay:
             position = counting.position(segment.partition)
             if segment.start < before[segment.partition] and position < segment.end:
                 yield from self._segment(counting, segment)
-                self.counters.forget_ids(counting.topic_id, max(before) + 1, CLOCK_MARGIN_MS)
+                self.counters.forget_steps(counting.topic_id, max(before) + 1, CLOCK_MARGIN_MS)
 
     def _segment(self, counting: Counting, segment: Segment) -> Iterator[int]:
         with archive_read():

@@ -65,3 +65,10 @@ def today(time_zone: str, now_ms: int) -> date:
 def days(first: date, last: date) -> list[date]:
     """Every day from `first` to `last`, both included."""
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def local_hours(day: date, time_zone: str) -> list[int]:
+    """When each hour of a site's day begins on its clock, in Unix seconds."""
+    start, end = day_start(day, time_zone), day_start(day + timedelta(days=1), time_zone)
+    hours = (local_hour(time_zone, second * 1_000).hour for second in range(start, end, 900))
+    return list(dict.fromkeys(hours))

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
-FORGET_IDS_EVERY_MS = 60_000
+FORGET_EVERY_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
 
 
@@ -338,8 +338,8 @@ class PageViewConsumer:
             self._report()
         if self._is_due("commit", COMMIT_EVERY_MS):
             self._commit()
-        if self._is_due("forget ids", FORGET_IDS_EVERY_MS):
-            self._forget_ids()
+        if self._is_due("forget", FORGET_EVERY_MS):
+            self._forget()
 
     def _report(self) -> None:
         """Tell readers how far the numbers go."""
@@ -390,11 +390,11 @@ class PageViewConsumer:
         except KafkaException as error:
             logger.debug("The offsets were not committed: %s", error)
 
-    def _forget_ids(self) -> None:
+    def _forget(self) -> None:
         assert self._topic is not None  # noqa: S101  see _keep_house
         idle = [p for p in self._assigned if self._through.get(p) == self._reached_ms]
         self._counters.advance_clocks(self._topic.id, idle, self._reached_ms - CLOCK_MARGIN_MS)
-        self._counters.forget_ids(self._topic.id, self._topic.partitions, CLOCK_MARGIN_MS)
+        self._counters.forget_steps(self._topic.id, self._topic.partitions, CLOCK_MARGIN_MS)
 
     def _wait_in_group(self, seconds: float) -> None:
         """Wait without leaving the group: what is read meanwhile is not used."""

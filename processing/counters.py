@@ -1,7 +1,7 @@
 """The live store's write side: markers, known ids, and the one atomic apply."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from processing import keys
-from processing.aggregation import Deltas
+from processing.deltas import Deltas, Known, Lookups
 
 APPLIED, MOVED, KNOWN, HELD = "applied", "moved", "known", "held"
 
@@ -65,7 +65,7 @@ class Counters:
         # While it is a set, the names of all keys that `apply` writes are added to it.
         self.touched: set[str] | None = None
         self._script = client.register_script(_lua("apply"))
-        self._known = client.register_script(_lua("known"))
+        self._lookup = client.register_script(_lua("lookup"))
 
     def markers(self, topic_id: str, partitions: int) -> list[list[int]]:
         """Per shard, the next offset to apply of each partition."""
@@ -75,19 +75,23 @@ class Counters:
             pipeline.hmget(marker, [str(p) for p in range(partitions)])
         return [[int(offset or 0) for offset in found] for found in pipeline.execute()]
 
-    def known_ids(self, lookups: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
-        """Of the fingerprints looked for in each key, those that are there. All keys are of one
-        shard."""
-        if not lookups:
-            return {}
-        names = [self.space + key for key in lookups]
+    def look_up(self, wanted: Lookups) -> Known:
+        """What of it is there. All keys are of one shard."""
+        names = [self.space + key for key in (*wanted.ids, *wanted.visits)]
+        if not names:
+            return Known()
         # Packed as one argument: redis-py takes 0.3 µs for each id that is one of its own.
-        packed = msgspec.msgpack.encode(list(lookups.values()))
-        answers = self._known(keys=names, args=[packed])
-        return {
-            key: {mark.decode() for mark in found}
-            for key, found in zip(lookups, answers, strict=True)
-        }
+        ids = msgspec.msgpack.encode(list(wanted.ids.values()))
+        visitors = msgspec.msgpack.encode([list(names) for names in wanted.visits.values()])
+        answers = self._lookup(keys=names, args=[ids, visitors])
+        texts = [[text.decode() for text in found] for found in answers]
+        return Known(
+            {key: set(marks) for key, marks in zip(wanted.ids, texts, strict=False)},
+            {
+                key: dict(zip(found[::2], found[1::2], strict=True))
+                for key, found in zip(wanted.visits, texts[len(wanted.ids) :], strict=True)
+            },
+        )
 
     def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:
         """Write all of `deltas` and move the shard's marker, or nothing (SPEC.md §5).
@@ -154,8 +158,9 @@ class Counters:
             pipeline.hset(self.space + keys.clock(shard, topic_id), mapping=fields)
         pipeline.execute()
 
-    def forget_ids(self, topic_id: str, partitions: int, margin_ms: int) -> int:
-        """Drop the ids that no message still to be read can repeat; returns how many steps.
+    def forget_steps(self, topic_id: str, partitions: int, margin_ms: int) -> int:
+        """Drop the ids that no message still to be read can repeat, and the visits with which
+        none can go on; returns how many steps.
 
         A step goes when every partition was read past its end and `margin_ms`, by the
         messages' own arrival times: however long the consumer stood still, a retry in
@@ -167,7 +172,7 @@ class Counters:
             if len(read_to) < partitions:
                 continue
             before = min(int(ms) for ms in read_to) - margin_ms
-            known = self.space + keys.id_steps(shard)
+            known = self.space + keys.steps(shard)
             steps = self.client.zrange(known, "-inf", before, byscore=True)
             if steps:
                 self.client.unlink(*steps)
@@ -186,7 +191,7 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
         keys.marker(shard, offsets.topic_id),
         keys.ledger(shard, offsets.topic_id),
         keys.clock(shard, offsets.topic_id),
-        keys.id_steps(shard),
+        keys.steps(shard),
         keys.hold(shard),
     ]
     numbers: dict[str, int] = {}
@@ -206,6 +211,11 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
             "ledger": _flat(deltas.ledger.items()),
             "absent": [[number(key), list(marks)] for key, marks in deltas.absent.items()],
             "ids": [[number(key), end, list(marks)] for key, (end, marks) in deltas.ids.items()],
+            "most": deltas.most_values,
+            "buckets": [
+                [number(key), expiry, *fields_and_changes]
+                for key, expiry, *fields_and_changes in deltas.changed()
+            ],
             "hashes": [
                 [number(key), deltas.expiries[key], _flat(counts.items())]
                 for key, counts in deltas.hashes.items()
@@ -214,15 +224,29 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
                 [number(key), deltas.expiries[key], list(seen)]
                 for key, seen in deltas.visitors.items()
             ],
+            "pages": [
+                [
+                    number(keys.visitors_of(bucket, page)),
+                    deltas.expiries[bucket],
+                    list(seen),
+                    number(bucket),
+                    page,
+                ]
+                for bucket, pages in deltas.page_visitors.items()
+                for page, seen in pages.items()
+            ],
+            "visits": [[number(key), end, triples] for key, end, triples in deltas.visits],
             "now": [
                 [
+                    *map(number, (site.now_pages, site.now_referrers, site.now_countries)),
                     number(site.now),
-                    number(site.now_pages),
                     deltas.gone_before,
-                    [value for visitor, seen in people.items() for value in (visitor, *seen)],
+                    list(people),
+                    *zip(*people.values(), strict=True),
                 ]
                 for site, people in deltas.now.items()
             ],
+            "feed": [[number(site.feed), _flat(events)] for site, events in deltas.feed.items()],
             "duplicates": [
                 [number(keys.duplicates(shard, offsets.topic_id, offsets.partition)), *run]
                 for run in deltas.duplicates

@@ -8,8 +8,9 @@ from confluent_kafka import Message
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
-from processing.aggregation import HOLES, INVALID, Aggregator, Deltas
+from processing.aggregation import HOLES, INVALID, Aggregator
 from processing.counters import HELD, KNOWN, MOVED, Counters, Range
+from processing.deltas import Deltas
 
 # How long to wait before a held shard is tried again.
 HELD_S = 0.02
@@ -124,8 +125,8 @@ class Counting:
         return most
 
     def _try(self, shard: int, batch: Batch) -> None:
-        """One try: an id that another partition brought meanwhile makes it look again, as does
-        a shard whose numbers are being swapped."""
+        """One try: what another partition brought meanwhile makes it look again, as does a
+        shard whose numbers are being swapped."""
         expected = self._markers[shard][batch.partition]
         aggregator = self._aggregators[shard]
         own = [
@@ -134,7 +135,7 @@ class Counting:
             if offset >= expected and keys.shard_of(page_view.site, len(self._aggregators)) == shard
         ]
         page_views, offsets = [page_view for _, page_view in own], [offset for offset, _ in own]
-        known = self._counters.known_ids(aggregator.lookups(page_views))
+        known = self._counters.look_up(aggregator.lookups(page_views))
         deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, offsets)
         _tally_unread(deltas, shard, batch, expected)
         self._apply(shard, batch.partition, batch.next, deltas)

@@ -12,11 +12,12 @@ from ingest.pageview import PageView, UndecodableMessage, decode
 from processing.archive import Archive
 from processing.log import LogUnavailable, Topic
 from processing.models import Segment
+from processing.parquet import page_view_of
 
 # Rows that are held as Python objects at a time.
 _BATCH_ROWS = 2_000
 # What decides where an event is counted.
-_FIELDS = ("id", "site", "visitor", "path", "ts", "received", "name", "retryable", "bot")
+_FIELDS = [name for name in PageView.__struct_fields__ if name not in ("v", "title")]
 
 
 class Event(NamedTuple):
@@ -136,5 +137,5 @@ def page_view_in(message: Message) -> PageView | None:
 
 def _event(segment: Segment, row: dict[str, Any]) -> Event:
     offset = row.pop("offset")
-    page_view = None if row["id"] is None else PageView(**row)
+    page_view = None if row["id"] is None else page_view_of(row)
     return Event(segment.topic_id, segment.partition, offset, page_view)

@@ -7,11 +7,9 @@ Redis Cluster and one script can change them together.
 from zlib import crc32
 
 MINUTE, HOUR, DAY = "m", "h", "d"
-# What a site has by arrival: its ledger of each day, its live minutes.
-LEDGER, LIVE = "ledger", "live"
-# Fields of the views hashes that are no paths; a path begins with "/".
-TOTAL = "*"
-SECOND = "@"
+# What a site has by arrival: its ledger of each day, its live minutes, its visits.
+LEDGER, LIVE, VISITS = "ledger", "live", "visits"
+_MOST_NAMES = 256
 
 
 def shard_of(site: str, shards: int) -> int:
@@ -47,8 +45,9 @@ def ids(shard: int, kind: str, step: int) -> str:
     return f"{tag(shard)}:ids:{kind}:{step}"
 
 
-def id_steps(shard: int) -> str:
-    """Sorted set: the `ids` keys there are → the end of their step in ms."""
+def steps(shard: int) -> str:
+    """Sorted set: the `ids` and `visits` keys there are → when, by what was read, they may be
+    dropped, in ms."""
     return f"{tag(shard)}:ids"
 
 
@@ -83,6 +82,11 @@ def repair_lock(topic: str) -> str:
     return f"repair:{topic}"
 
 
+def visitors_of(bucket: str, path: str | None = None) -> str:
+    """HyperLogLog of the visitors of a bucket, or of a page in it."""
+    return f"{bucket}:v" if path is None else f"{bucket}:v:{path}"
+
+
 class SiteKeys:
     """The keys of one site."""
 
@@ -92,23 +96,37 @@ class SiteKeys:
         self.state = self._prefix + "state"
         self.now = self._prefix + "now"
         self.now_pages = self._prefix + "now:pages"
+        self.now_referrers = self._prefix + "now:referrers"
+        self.now_countries = self._prefix + "now:countries"
+        self.feed = self._prefix + "feed"
+        self._visits: dict[int, str] = {}
 
     def views(self, period: str, bucket: int) -> str:
-        """Hash: path → page views, `TOTAL` → all of them."""
+        """Hash: totals and values of dimensions, as in `dimensions`."""
         return f"{self._prefix}{period}:{bucket}"
 
     def visitors(self, period: str, bucket: int) -> str:
         """HyperLogLog of visitors."""
-        return f"{self._prefix}{period}:{bucket}:v"
+        return visitors_of(self.views(period, bucket))
 
     def page_visitors(self, day: int, path: str) -> str:
         """HyperLogLog of the visitors of one page on one day."""
-        return f"{self._prefix}{DAY}:{day}:v:{path}"
+        return visitors_of(self.views(DAY, day), path)
 
     def ledger(self, day: int) -> str:
         """Hash: category → events that arrived on the site's `day`, as 20261123."""
         return f"{self._prefix}{LEDGER}:{day}"
 
     def live(self, minute: int) -> str:
-        """Hash by arrival: path, `TOTAL`, and `SECOND`SS → page views."""
+        """Hash by arrival: path, all, and seconds → page views."""
         return f"{self._prefix}{LIVE}:{minute}"
+
+    def visits(self, step: int) -> str:
+        """Hash: visitor → visit whose last event arrived in one hour (Unix ms / 3,600,000)."""
+        # Asked for with each event.
+        name = self._visits.get(step)
+        if name is None:
+            if len(self._visits) >= _MOST_NAMES:
+                self._visits.clear()
+            name = self._visits[step] = f"{self._prefix}{VISITS}:{step}"
+        return name

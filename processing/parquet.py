@@ -1,6 +1,6 @@
 """Messages of the log as Parquet: the same messages give the same bytes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ SCHEMA = pa.schema(
         ("country", pa.string()),
         ("region", pa.string()),
         ("browser", pa.string()),
+        ("browser_version", pa.string()),
         ("os", pa.string()),
+        ("os_version", pa.string()),
         ("device", pa.string()),
         ("screen", pa.string()),
         ("language", pa.string()),
@@ -113,7 +115,13 @@ def read_rows(rows: pa.RecordBatch) -> Iterator[tuple[int, PageView | None]]:
         if raw is not None:
             yield offset, None
             continue
-        fields = {name: row[name] for name in _FIELDS if row.get(name) is not None}
-        if "props" in fields:
-            fields["props"] = msgspec.json.decode(fields["props"])
-        yield offset, PageView(**fields)
+        yield offset, page_view_of(row)
+
+
+def page_view_of(row: Mapping[str, Any]) -> PageView:
+    """What a row says of a page view, where it has all or some of its fields: files that were
+    written before a field came have it not."""
+    fields = {name: row[name] for name in _FIELDS if row.get(name) is not None}
+    if "props" in fields:
+        fields["props"] = msgspec.json.decode(fields["props"])
+    return PageView(**fields)

@@ -17,11 +17,15 @@ from processing.archive_replay import ArchiveReplay
 from processing.calendar import day_number, local_hour
 from processing.counters import Counters
 from processing.counting import Batch, Counting, batches
+from processing.dimensions import ALL
 from processing.log import Log, Topic
+from processing.visits import STEP_MS, step_end
 
 # For so long at most the counting of a shard stands still while its numbers are swapped.
 HOLD_MS = 10_000
-_BUCKET = re.compile(r"(?P<kind>[mhd]|ledger|live):(?P<bucket>\d+)(?P<rest>:v.*)?", re.DOTALL)
+_BUCKET = re.compile(
+    r"(?P<kind>[mhd]|ledger|live|visits):(?P<bucket>\d+)(?P<rest>:v.*)?", re.DOTALL
+)
 
 
 class NotSwapped(RuntimeError):
@@ -201,8 +205,13 @@ class Rebuild:
             *(name for pair in pairs for name in pair),
             *dropped,
             *states,
+            keys.steps(shard),
         ]
-        return bool(self._script(keys=names, args=[token, len(logs), len(pairs), len(dropped)]))
+        counts = [len(logs), len(pairs), len(dropped)]
+        remembered = [name for _, name in pairs if f":{keys.VISITS}:" in name]
+        steps = [(step_end(int(name.rpartition(":")[2])), name) for name in remembered]
+        args = [token, *counts, *(part for step in steps for part in step)]
+        return bool(self._script(keys=names, args=args))
 
     def _wanted_keys(self, shard: int) -> set[str]:
         """The live keys that are to be replaced."""
@@ -241,7 +250,7 @@ class Rebuild:
         for site, number in days:
             site_keys = keys.SiteKeys(site, self._live.shards)
             for space in ("", self._shadow.space):
-                pipeline.hget(space + site_keys.views(keys.DAY, number), keys.TOTAL)
+                pipeline.hget(space + site_keys.views(keys.DAY, number), ALL)
                 pipeline.pfcount(space + site_keys.visitors(keys.DAY, number))
         found = pipeline.execute()
         rows = [[int(value or 0) for value in found[4 * n : 4 * n + 4]] for n in range(len(days))]
@@ -253,13 +262,16 @@ class Rebuild:
 
 
 def _day_of(kind: str, bucket: int, time_zone: str) -> int | None:
-    """The day of a bucket of history; None for what goes by arrival."""
+    """The day of a bucket of history, or of visits that may go on; None for what else goes by
+    arrival."""
     if kind == keys.DAY:
         return bucket
     if kind == keys.HOUR:
         return local_hour(time_zone, bucket * 1_000).day
     if kind == keys.MINUTE:
         return local_hour(time_zone, bucket * 60_000).day
+    if kind == keys.VISITS:
+        return local_hour(time_zone, bucket * STEP_MS).day
     return None
 
 

@@ -9,11 +9,12 @@ from django.conf import settings
 from ingest.models import Site
 from ingest.pageview import PageView
 from processing import keys
-from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE, SiteRules
+from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE
 from processing.archive import Archive
 from processing.counters import RedisClient, connect
 from processing.history import Archived, Event, find_archived, page_view_in, written
 from processing.models import Segment
+from processing.rules import SiteRules
 
 WAITING = "waiting"
 OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, EXPIRED)

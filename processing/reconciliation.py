@@ -4,43 +4,25 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from datetime import date
 
 from django.conf import settings
 from django.db.models import Max
 
 from ingest.models import Site
 from processing import keys
-from processing.aggregation import CATEGORIES, EXPIRED, HOLES, Retention, SiteRules
+from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.archive import Archive
+from processing.comparison import Comparison, Difference
 from processing.counters import RedisClient, connect
 from processing.duplicates import DuplicateWindows
 from processing.history import Event, History
 from processing.models import Segment
-from processing.recount import Number, Recount, SiteDay
+from processing.recount import Recount
+from processing.rules import Retention, SiteRules
 from processing.snapshot import Markers, Selection, Snapshot
 
 _TELL_EVERY = 1_000
-_PERIODS = {
-    keys.MINUTE: "minute",
-    keys.HOUR: "hour",
-    keys.DAY: "day",
-    keys.LEDGER: "ledger of the day",
-    keys.LIVE: "live minute",
-}
-
-
-class Difference(NamedTuple):
-    """A number that Redis and the recount do not agree about."""
-
-    place: str
-    redis: int
-    recount: int
-
-    def __str__(self) -> str:
-        return f"{self.place}: Redis {self.redis:,}, recount {self.recount:,}"
 
 
 @dataclass
@@ -69,6 +51,7 @@ class Reconciliation:
     rules: Callable[[str], SiteRules]
     windows: DuplicateWindows
     retention: Retention
+    most_values: int = 1_000
 
     @classmethod
     def from_settings(cls) -> "Reconciliation":
@@ -89,6 +72,7 @@ class Reconciliation:
                 minute=settings.MINUTE_RETENTION_HOURS * 3_600,
                 hour=settings.HOUR_RETENTION_DAYS * 86_400,
             ),
+            settings.TOP_VALUES,
         )
 
     def run(
@@ -108,17 +92,30 @@ class Reconciliation:
         history = History.open(self.archive)
         recount = self._recount(snapshot, history, logs, tell)
         findings = Findings(recount.events, waiting=_waiting(history, snapshot.ends()))
-        for day, number, redis, recounted in _numbers(snapshot, recount):
+        for entry in [
+            *self._numbers(snapshot, recount),
+            *_ledgers(snapshot, recount, history),
+            *self._left_behind(history, snapshot),
+        ]:
             findings.compared += 1
-            if redis != recounted:
-                place = _place(day, number, self.rules(day.site).time_zone)
-                findings.differences.append(Difference(place, redis, recounted))
-        for entry in [*_ledgers(snapshot, recount, history), *self._left_behind(history, snapshot)]:
-            findings.compared += 1
-            if entry.redis != entry.recount:
+            if not entry.agrees:
                 findings.differences.append(entry)
         findings.unreadable = list(_unreadable(history))
         return findings
+
+    def _numbers(self, snapshot: Snapshot, recount: Recount) -> Iterator[Difference]:
+        counted = recount.counts.keys() | recount.visitors.keys() | recount.arrivals.keys()
+        for day in sorted(snapshot.days.keys() | counted):
+            asked = snapshot.days.get(day)
+            comparison = Comparison(
+                day,
+                self.rules(day.site).time_zone,
+                {} if asked is None else asked.numbers,
+                recount.of_day(day),
+                recount.added[day],
+                self.most_values,
+            )
+            yield from comparison.numbers()
 
     def _recount(
         self,
@@ -179,21 +176,6 @@ def _arrival(event: Event) -> int:
     return 0 if event.page_view is None else event.page_view.received
 
 
-def _numbers(snapshot: Snapshot, recount: Recount) -> Iterator[tuple[SiteDay, Number, int, int]]:
-    """Each number that Redis or the recount has, as both have it."""
-    counted = recount.views.keys() | recount.visitors.keys() | recount.arrivals.keys()
-    for day in sorted(snapshot.days.keys() | counted):
-        asked = snapshot.days.get(day)
-        redis = {} if asked is None else asked.numbers
-        recounted: dict[Number, int] = {
-            **recount.views.get(day, {}),
-            **recount.arrivals.get(day, {}),
-            **{number: seen.count() for number, seen in recount.visitors.get(day, {}).items()},
-        }
-        for number in sorted(redis.keys() | recounted.keys()):
-            yield day, number, redis.get(number, 0), recounted.get(number, 0)
-
-
 def _ledgers(snapshot: Snapshot, recount: Recount, history: History) -> Iterator[Difference]:
     for shard, books in enumerate(snapshot.books):
         places = books.markers.keys() | {(log, partition) for log, partition, _ in books.ledger}
@@ -230,29 +212,3 @@ def _waiting(history: History, counted: Markers) -> int:
         max(0, end - counted.get((history.topic.id, partition), 0))
         for partition, end in history.ends.items()
     )
-
-
-def _place(day: SiteDay, number: Number, time_zone: str) -> str:
-    when = f"{_PERIODS[number.period]} {_shown(number, time_zone)}"
-    if number.period == keys.LEDGER:
-        return f"{day.site}, {when}, {number.page}"
-    what = "visitors" if number.visitors else "page views"
-    return f"{day.site}, {_page(number)}, {when}, {what}"
-
-
-def _page(number: Number) -> str:
-    if number.page == keys.TOTAL:
-        return "all pages"
-    if number.period == keys.LIVE and number.page.startswith(keys.SECOND):
-        return f"all pages in second {number.page.removeprefix(keys.SECOND)}"
-    return number.page
-
-
-def _shown(number: Number, time_zone: str) -> str:
-    """The bucket on the site's clock."""
-    if number.period in (keys.DAY, keys.LEDGER):
-        text = str(number.bucket)
-        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    second = number.bucket * (60 if number.period in (keys.MINUTE, keys.LIVE) else 1)
-    moment = datetime.fromtimestamp(second, ZoneInfo(time_zone))
-    return moment.isoformat(" ", timespec="minutes")

@@ -4,34 +4,48 @@ It shares with the counting only the message and the names of things: one event 
 other, plain dictionaries, no batches, no shards that matter, no markers.
 """
 
-import sqlite3
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ingest.pageview import PageView
-from processing.aggregation import BOT, COUNTED, DUPLICATE, INVALID, LATE, SiteRules
+from processing.aggregation import BOT, COUNTED, DUPLICATE, INVALID, LATE
+from processing.dimensions import (
+    ALL,
+    ALL_BOTS,
+    BOT_PAGE,
+    DIMENSIONS,
+    EVENT,
+    PAGE,
+    PAGEVIEW,
+    PROPERTY,
+    PROPERTY_VALUE,
+    SECOND,
+    prefix_of,
+)
 from processing.duplicates import DuplicateWindows
 from processing.history import Event
 from processing.hyperloglog import HyperLogLog
-from processing.keys import DAY, HOUR, LEDGER, LIVE, MINUTE, SECOND, TOTAL
+from processing.keys import DAY, HOUR, LEDGER, LIVE, MINUTE
+from processing.recount_visits import VisitRecount
+from processing.repeats import Repeats
+from processing.rules import SiteRules
 
 _DAY_MS = 86_400_000
 
 
 class Number(NamedTuple):
-    """Page views or visitors of a page, or of all (`TOTAL`), in one minute, hour or day; or
-    what one field of a site's day in the ledger, or of a live minute, says. Buckets and
-    fields are named as in Redis (SPEC.md §4)."""
+    """What one field of a minute, hour, day, live minute or a site's day in the ledger says; or
+    the visitors of a page, or of all, in one of them. Buckets and fields are named as in Redis
+    (SPEC.md §4)."""
 
     period: str
     bucket: int
-    page: str
+    field: str
     visitors: bool
 
 
@@ -64,10 +78,11 @@ def local_hour(time_zone: str, quarter: int) -> tuple[int, int]:
 
 
 class Recount:
-    """`views` and `visitors` by when they happened, `arrivals` (the sites' ledgers and live
+    """`counts` and `visitors` by when they happened, `arrivals` (the sites' ledgers and live
     minutes) and `ledger` of the events that were given to `count`, in the order in which they
     arrived, followed by one `finish`.
 
+    `added`: how much was ever added to the values of each dimension, named by its character.
     `rules` answers a site with its rules; `shard_of` with its shard.
     """
 
@@ -79,7 +94,8 @@ class Recount:
         windows: DuplicateWindows,
     ) -> None:
         self.events = 0
-        self.views: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
+        self.counts: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
+        self.added: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
         self.visitors: defaultdict[SiteDay, dict[Number, HyperLogLog]] = defaultdict(dict)
         self.arrivals: defaultdict[SiteDay, Counter[Number]] = defaultdict(Counter)
         # (shard, topic id, partition, category) → events
@@ -88,6 +104,7 @@ class Recount:
         self._rules = rules
         self._shard_of = shard_of
         self._repeats = Repeats(windows)
+        self._visits = VisitRecount()
 
     def count(self, event: Event) -> None:
         self.events += 1
@@ -110,20 +127,26 @@ class Recount:
             self._tally(shard, event, DUPLICATE, -1)
             self._count_new(shard, event, page_view)
 
+    def of_day(self, day: SiteDay) -> dict[Number, int]:
+        """Every number of the day; 0 of what once was a visit's exit page and is no more."""
+        visitors = {number: seen.count() for number, seen in self.visitors.get(day, {}).items()}
+        return {**self.counts.get(day, {}), **self.arrivals.get(day, {}), **visitors}
+
     def _count_new(self, shard: int, event: Event, page_view: PageView) -> None:
         rules = self._rules(page_view.site)
         if page_view.bot is not None:
             self._tally(shard, event, BOT)
+            self._count_bot(event, page_view, rules.time_zone)
         elif rules.retention_days and (
             page_view.received - page_view.ts > rules.retention_days * _DAY_MS
         ):
             self._tally(shard, event, LATE)
         else:
             self._tally(shard, event, COUNTED)
-            self._count_page_view(event, page_view, rules.time_zone)
-            if page_view.name == "pageview":
+            self._count_history(event, page_view, rules.time_zone)
+            if page_view.name == PAGEVIEW:
                 minute, second = divmod(page_view.received // 1_000, 60)
-                fields = (page_view.path, TOTAL, f"{SECOND}{second:02d}")
+                fields = (page_view.path, ALL, f"{SECOND}{second:02d}")
                 self._count_arrival(event, page_view, LIVE, minute, fields)
 
     def _tally(self, shard: int, event: Event, category: str, events: int = 1) -> None:
@@ -142,104 +165,78 @@ class Recount:
         fields: tuple[str, ...],
         events: int = 1,
     ) -> None:
-        day, whole = self._day_of_arrival(page_view), Number(period, bucket, TOTAL, visitors=False)
+        day, whole = self._day_of_arrival(page_view), Number(period, bucket, ALL, visitors=False)
         if self._scope.holds(day, whole, event):
             for name in fields:
-                self.arrivals[day][whole._replace(page=name)] += events
+                self.arrivals[day][whole._replace(field=name)] += events
+                if period == LIVE and (prefix := prefix_of(name)):
+                    self.added[day][whole._replace(field=prefix)] += events
 
     def _day_of_arrival(self, page_view: PageView) -> SiteDay:
         time_zone = self._rules(page_view.site).time_zone
         return SiteDay(page_view.site, local_hour(time_zone, page_view.received // 900_000)[0])
 
-    def _count_page_view(self, event: Event, page_view: PageView, time_zone: str) -> None:
-        for day, period, bucket in buckets(page_view, time_zone):
-            total = Number(period, bucket, TOTAL, visitors=False)
-            if page_view.name == "pageview" and self._scope.holds(day, total, event):
-                self.views[day][total] += 1
-                self.views[day][total._replace(page=page_view.path)] += 1
-            visitors = [Number(period, bucket, TOTAL, visitors=True)]
-            if page_view.name == "pageview" and period == DAY:
-                visitors.append(Number(period, bucket, page_view.path, visitors=True))
-            for number in visitors:
-                if self._scope.holds(day, number, event):
-                    seen = self.visitors[day].setdefault(number, HyperLogLog())
-                    seen.add(page_view.visitor)
+    def _count_history(self, event: Event, page_view: PageView, time_zone: str) -> None:
+        fields = list(_fields(page_view))
+        for day, period, bucket in buckets(page_view.site, page_view.ts, time_zone):
+            whole = Number(period, bucket, ALL, visitors=False)
+            for name in fields:
+                if period != MINUTE or name[0] in (ALL, PAGE.prefix):
+                    self._add(event, day, whole._replace(field=name), 1)
+            self._see(event, day, whole._replace(visitors=True), page_view)
+            if page_view.name == PAGEVIEW and period == DAY:
+                self._see(event, day, Number(period, bucket, page_view.path, True), page_view)
+        for start, name, change in self._visits.add(page_view):
+            for day, period, bucket in buckets(page_view.site, start, time_zone):
+                if period != MINUTE or name[0] == ALL:
+                    self._add(event, day, Number(period, bucket, name, visitors=False), change)
+
+    def _count_bot(self, event: Event, page_view: PageView, time_zone: str) -> None:
+        if page_view.name != PAGEVIEW:
+            return
+        for day, period, bucket in buckets(page_view.site, page_view.ts, time_zone):
+            whole = Number(period, bucket, ALL_BOTS, visitors=False)
+            self._add(event, day, whole, 1)
+            if period != MINUTE:
+                self._add(event, day, whole._replace(field=BOT_PAGE.field(page_view.path)), 1)
+
+    def _add(self, event: Event, day: SiteDay, number: Number, change: int) -> None:
+        if self._scope.holds(day, number._replace(field=ALL), event):
+            self.counts[day][number] += change
+            prefix = prefix_of(number.field)
+            if prefix is not None:
+                self.added[day][number._replace(field=prefix)] += max(change, 0)
+
+    def _see(self, event: Event, day: SiteDay, number: Number, page_view: PageView) -> None:
+        if self._scope.holds(day, number, event):
+            self.visitors[day].setdefault(number, HyperLogLog()).add(page_view.visitor)
 
 
-def buckets(page_view: PageView, time_zone: str) -> Iterator[tuple[SiteDay, str, int]]:
-    """The minute, hour and day in which a page view happened, each with the day it is of."""
-    second = page_view.ts // 1_000
+def _fields(page_view: PageView) -> Iterator[str]:
+    """What of an event is counted where it happened."""
+    if page_view.name == PAGEVIEW:
+        yield ALL
+        yield page_view.path
+        for name, dimension in DIMENSIONS.items():
+            value = getattr(page_view, name, None)
+            if name.endswith("_version"):
+                of = getattr(page_view, name.removesuffix("_version"))
+                value = f"{of} {value}" if of and value else None
+            if value:
+                yield dimension.field(value)
+    else:
+        yield EVENT.field(page_view.name)
+    for name, value in (page_view.props or {}).items():
+        yield PROPERTY.field(name)
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield PROPERTY_VALUE.field(f"{name}\0{text}")
+
+
+def buckets(site: str, ts: int, time_zone: str) -> Iterator[tuple[SiteDay, str, int]]:
+    """The minute, hour and day of a moment, each with the site's day that it is of."""
+    second = ts // 1_000
     day, hour = local_hour(time_zone, second // 900)
     day_of_hour, _ = local_hour(time_zone, hour // 900)
-    yield SiteDay(page_view.site, day), MINUTE, second // 60
-    yield SiteDay(page_view.site, day_of_hour), HOUR, hour
-    yield SiteDay(page_view.site, day), DAY, day
-
-
-@dataclass
-class _Pending:
-    """What Redis took for a duplicate although nothing before it has its id."""
-
-    event: Event
-    page_view: PageView
-
-
-class Repeats:
-    """The duplicate rule (SPEC.md §5) over all ids there are, kept in a temporary file so
-    that memory does not grow with them.
-
-    Between partitions there is no order: of two events with one id in different partitions
-    either may have been counted. Where Redis noted the earlier one as the duplicate, that is
-    believed if the other one does come, in another partition.
-    """
-
-    def __init__(self, windows: DuplicateWindows) -> None:
-        self._windows = windows
-        self._pending: dict[bytes, list[_Pending]] = {}
-        self._file = sqlite3.connect("", isolation_level=None)
-        self._file.execute("PRAGMA cache_size = -65536")
-        self._file.execute("PRAGMA journal_mode = OFF")
-        self._file.execute(
-            "CREATE TABLE counted (id BLOB, class TEXT, step INTEGER, "
-            "PRIMARY KEY (id, class, step)) WITHOUT ROWID"
-        )
-
-    def is_repeat(self, event: Event, page_view: PageView, noted: bool) -> bool:
-        """`noted`: Redis says it is one. An event that is none is remembered."""
-        id_ = blake2b(f"{page_view.site}\0{page_view.id}".encode(), digest_size=16).digest()
-        counted = self._file.execute("SELECT class, step FROM counted WHERE id = ?", [id_])
-        if any(self._repeats(page_view, *other) for other in counted.fetchall()):
-            return True
-        if noted:
-            self._pending.setdefault(id_, []).append(_Pending(event, page_view))
-            return True
-        steps = self._steps(page_view)
-        self._file.executemany(
-            "INSERT INTO counted VALUES (?, ?, ?)", [(id_, *step) for step in steps]
-        )
-        if id_ in self._pending:
-            self._explain(id_, event, steps)
-        return False
-
-    def unexplained(self) -> Iterator[tuple[Event, PageView]]:
-        for pending in self._pending.values():
-            yield from ((one.event, one.page_view) for one in pending)
-
-    def _explain(self, id_: bytes, counted: Event, steps: list[tuple[str, int]]) -> None:
-        self._pending[id_] = [
-            one
-            for one in self._pending[id_]
-            if one.event[:2] == counted[:2]
-            or not any(self._repeats(one.page_view, *step) for step in steps)
-        ]
-
-    def _steps(self, page_view: PageView) -> list[tuple[str, int]]:
-        """The class and step of every window that the event falls into."""
-        return [
-            (kind, page_view.received // self._windows.length(kind))
-            for kind in self._windows.kinds(page_view)
-        ]
-
-    def _repeats(self, page_view: PageView, class_: str, step: int) -> bool:
-        """Whether it repeats one with its id that was counted in that step of that class."""
-        return any(class_ == own and abs(at - step) <= 1 for own, at in self._steps(page_view))
+    yield SiteDay(site, day), MINUTE, second // 60
+    yield SiteDay(site, day_of_hour), HOUR, hour
+    yield SiteDay(site, day), DAY, day

@@ -14,11 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 from processing import keys
-from processing.aggregation import Retention, SiteRules
 from processing.calendar import day_number, day_start
 from processing.counters import RedisClient
+from processing.dimensions import ALL, is_bookkeeping
 from processing.history import Event
 from processing.recount import Number, SiteDay, local_hour
+from processing.rules import Retention, SiteRules
 
 # (topic id, partition) → the next offset to count
 Markers = dict[tuple[str, int], int]
@@ -168,7 +169,7 @@ class Snapshot:
             number = Number(
                 parts["period"] or parts["arrival"],
                 int(parts["bucket"] or parts["of_arrival"]),
-                parts["page"] or keys.TOTAL,
+                parts["page"] or ALL,
                 parts["visitors"] is not None,
             )
             try:
@@ -194,8 +195,9 @@ class Snapshot:
             if number.visitors:
                 numbers[number] = answer
             else:
-                for page, views in answer.items():
-                    numbers[number._replace(page=page.decode())] = int(views)
+                for name, count in answer.items():
+                    if not is_bookkeeping(name.decode()):
+                        numbers[number._replace(field=name.decode())] = int(count)
         return DayNumbers(self._markers(answers), frozenset(names), numbers)
 
     def _books(self, shard: int) -> ShardBooks:

@@ -90,6 +90,7 @@ DUPLICATE_WINDOW_MINUTES = env.number("DUPLICATE_WINDOW_MINUTES", 10, least=1)
 BACKFILL_DUPLICATE_WINDOW_DAYS = env.number("BACKFILL_DUPLICATE_WINDOW_DAYS", 30, least=1)
 MINUTE_RETENTION_HOURS = env.number("MINUTE_RETENTION_HOURS", 48, least=1)
 HOUR_RETENTION_DAYS = env.number("HOUR_RETENTION_DAYS", 90, least=1)
+TOP_VALUES = env.number("TOP_VALUES", 1_000, least=10, most=100_000)
 
 # --- Archive ---------------------------------------------------------------------------
 # A folder (file:///path) or any S3: s3://bucket/prefix?endpoint_override=host:port&scheme=http

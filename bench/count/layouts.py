@@ -1,18 +1,23 @@
 """Where a subject's numbers lie in Redis, and what they have to be."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import redis
 
+from bench.count import truth as told
 from bench.count.truth import PAGE, Truth
 from processing import keys
 from processing.calendar import day_number
+from processing.dimensions import ALL, DIMENSIONS
 
 Hashes = Iterator[tuple[str, Mapping[str, int]]]
 # A HyperLogLog's key, and how many visitors are in it.
 Visitors = Iterator[tuple[str, int]]
+# The characters of the dimensions that the truth has.
+_TOLD = {DIMENSIONS[name].prefix for name in told.DIMENSIONS}
 
 
 class Layout(Protocol):
@@ -31,9 +36,13 @@ class Layout(Protocol):
     def visitors(self, truth: Truth) -> Visitors:
         """Every HyperLogLog that there has to be."""
 
+    def is_told(self, field: str) -> bool:
+        """Whether `hashes` says what a hash's field has to be."""
+
 
 class Ours:
-    """The product's, by minute, hour and day, in one shard."""
+    """The product's, by minute, hour and day, in one shard. Visits, and what the truth does not
+    tell page views apart by, are left to the tests and to `manage.py reconcile`."""
 
     patterns: tuple[str, ...] = ("*:m:*", "*:h:*", "*:d:*")
 
@@ -50,14 +59,27 @@ class Ours:
         return sum(int(offset) > 0 for offset in offsets) == self._partitions
 
     def hashes(self, truth: Truth) -> Hashes:
+        found: dict[str, dict[str, int]] = defaultdict(dict)
         for (site, minute), paths in truth.minutes.items():
-            yield keys.SiteKeys(site, 1).views(keys.MINUTE, minute), _with_total(paths)
+            self._put(found, site, keys.MINUTE, minute, PAGE, paths)
         for (site, hour, dimension), counts in truth.hours.items():
-            if dimension == PAGE:
-                yield keys.SiteKeys(site, 1).views(keys.HOUR, hour), _with_total(counts)
+            self._put(found, site, keys.HOUR, hour, dimension, counts)
         for (site, start, dimension), counts in truth.days():
-            if dimension == PAGE:
-                yield keys.SiteKeys(site, 1).views(keys.DAY, _day(start)), _with_total(counts)
+            self._put(found, site, keys.DAY, _day(start), dimension, counts)
+        yield from found.items()
+
+    @staticmethod
+    def _put(
+        found: dict[str, dict[str, int]], site: str, period: str, bucket: int, name: str,
+        counts: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        fields = found[keys.SiteKeys(site, 1).views(period, bucket)]
+        fields |= {DIMENSIONS[name].field(value): views for value, views in counts.items()}
+        if name == PAGE:
+            fields[ALL] = sum(counts.values())
+
+    def is_told(self, field: str) -> bool:
+        return field == ALL or field[0] in _TOLD
 
     def visitors(self, truth: Truth) -> Visitors:
         for (site, hour), visitors in truth.visitors.items():
@@ -77,6 +99,9 @@ class Peers:
 
     def has_begun(self, client: redis.Redis) -> bool:
         return self.counted(client) > 0
+
+    def is_told(self, field: str) -> bool:
+        return True
 
     def hashes(self, truth: Truth) -> Hashes:
         for (site, minute), paths in truth.minutes.items():
@@ -112,10 +137,6 @@ class NumberOnly(Peers):
 
     def hashes(self, truth: Truth) -> Hashes:
         yield from ()
-
-
-def _with_total(paths: Mapping[str, int]) -> Mapping[str, int]:
-    return {**paths, keys.TOTAL: sum(paths.values())}
 
 
 def _day(start: int) -> int:

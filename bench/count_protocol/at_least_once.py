@@ -14,10 +14,11 @@ from confluent_kafka import TopicPartition
 
 from ingest.pageview import PageView
 from processing import keys
-from processing.aggregation import NOW_MS, Aggregator, Deltas
+from processing.aggregation import Aggregator
 from processing.consumer import PageViewConsumer
 from processing.counters import APPLIED, Counters, Outcome, Range, RedisClient
 from processing.counting import Batch, Counting
+from processing.deltas import Deltas, Known, Lookups
 from processing.log import Topic
 
 # The statements of apply.lua that are the protocol, by how they begin. A block goes to its `end`.
@@ -26,7 +27,9 @@ _PROTOCOL = (
     "if found ~= b.expected then",
     "if redis.call('EXISTS', KEYS[5])",
     "for _, check in ipairs(b.absent)",
+    "for _, looked in ipairs(b.visits)",
     "for _, step in ipairs(b.ids)",
+    "for key, may_go in pairs(remembered)",
     "for n, run in ipairs(b.duplicates)",
     "for i = 1, #b.ledger, 2",
     "if b.clock > ",
@@ -41,10 +44,10 @@ class ScriptChanged(RuntimeError):
 class Forgetful(Aggregator):
     """Takes every id for new and remembers none."""
 
-    def lookups(self, page_views: Iterable[PageView]) -> dict[str, list[str]]:
-        return {}
+    def lookups(self, page_views: Iterable[PageView]) -> Lookups:
+        return Lookups(visits=super().lookups(page_views).visits)
 
-    def _remember(self, deltas: Deltas, page_view: PageView, known: Mapping[str, set[str]]) -> bool:
+    def _remember(self, deltas: Deltas, page_view: PageView, known: Known) -> bool:
         return True
 
 
@@ -54,14 +57,12 @@ class WithoutLedger(Forgetful):
     def aggregate(
         self,
         page_views: Iterable[PageView],
-        known: Mapping[str, set[str]],
+        known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
     ) -> Deltas:
-        deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS)
-        for page_view in page_views:
-            category = self._count(deltas, page_view, known, now_s)
-            self._tally_site(deltas, page_view, category, now_s)
+        deltas = super().aggregate(page_views, known, now_s)
+        deltas.ledger, deltas.clock = {}, 0
         return deltas
 
 
@@ -93,7 +94,9 @@ class Following(Counting):
             for _, page_view in batch.page_views
             if keys.shard_of(page_view.site, len(self._aggregators)) == shard
         ]
-        deltas = self._aggregators[shard].aggregate(page_views, {}, self._clock() // 1000)
+        aggregator = self._aggregators[shard]
+        known = self._counters.look_up(aggregator.lookups(page_views))
+        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000)
         self._apply(shard, batch.partition, batch.next, deltas)
 
 

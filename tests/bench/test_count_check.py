@@ -11,9 +11,11 @@ from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, Peers
 from bench.count.truth import Truth
 from bench.traffic import SITES, page_views
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.aggregation import Aggregator
 from processing.counters import APPLIED, Counters, Range
+from processing.deltas import Known
 from processing.duplicates import DuplicateWindows
+from processing.rules import Retention, SiteRules
 from tests.conftest import Servers
 
 EVENTS = 500
@@ -43,8 +45,8 @@ def truth(traffic: list[PageView]) -> Truth:
 
 
 def count_with_product(client: "redis.Redis", traffic: list[PageView]) -> Layout:
-    aggregator = Aggregator(0, 1, lambda _: SiteRules(), RETENTION, WINDOWS)
-    deltas = aggregator.aggregate(traffic, {}, int(time.time()))
+    aggregator = Aggregator(0, 1, lambda _: SiteRules(), RETENTION, WINDOWS, 2_000)
+    deltas = aggregator.aggregate(traffic, Known(), int(time.time()))
     outcome = Counters(client, 1).apply(0, Range("log", 0, 0, len(traffic)), deltas)
     assert outcome.result == APPLIED
     return Ours("log", partitions=1)

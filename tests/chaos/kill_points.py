@@ -30,7 +30,7 @@ STEPS: dict[str, list[tuple[str, str]]] = {
     ],
     "consumer": [
         ("processing.dead_letters", "DeadLetters.keep"),
-        ("processing.counters", "Counters.known_ids"),
+        ("processing.counters", "Counters.look_up"),
         ("processing.counters", "Counters.apply"),
         ("processing.counters", "Counters.markers"),
         ("processing.counters", "Counters.report"),

@@ -164,9 +164,9 @@ def _no_duplicates(aggregation: Any) -> None:
 def _duplicates_not_in_the_sites_ledger(aggregation: Any) -> None:
     tally = aggregation.Aggregator._tally_site
 
-    def forgetful(self: Any, deltas: Any, page_view: Any, category: str, now_s: int) -> None:
-        if category != aggregation.DUPLICATE:
-            tally(self, deltas, page_view, category, now_s)
+    def forgetful(self: Any, deltas: Any, site: str, quarter: int, events: Any, now: int) -> None:
+        if aggregation.DUPLICATE not in events:
+            tally(self, deltas, site, quarter, events, now)
 
     aggregation.Aggregator._tally_site = forgetful
 

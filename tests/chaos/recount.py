@@ -1,15 +1,17 @@
 """What the log says, counted with plain dictionaries and nothing of the product's.
 
-The rules are SPEC.md's: §2 and §4 for the buckets, §5 for duplicates.
+The rules are SPEC.md's: §5 for duplicates; `tests/reference.py` has those of the numbers.
 """
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests import reference
 from tests.chaos.traffic import SITES
 
 Place = tuple[int, int]
@@ -46,7 +48,12 @@ class Recount:
     ledger: Counter[str] = field(default_factory=Counter)
     # (partition, category), where the partition alone decides.
     by_partition: Counter[tuple[int, str]] = field(default_factory=Counter)
-    views: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    # Site and bucket → field → number.
+    numbers: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    # Whether the visits are among them: it is known which of an event's copies was counted.
+    knows_visits: bool = True
+    # What Redis says of copies cannot be: none of them was counted, or more than one.
+    contradictions: list[list[Place]] = field(default_factory=list)
     visitors: dict[tuple[str, str], Visitors] = field(default_factory=lambda: defaultdict(Visitors))
     # Site and minute of arrival → the least and the most that may be counted there.
     arrivals: dict[tuple[str, int], list[int]] = field(
@@ -60,9 +67,17 @@ class Recount:
     events: dict[Place, dict[str, Any]] = field(default_factory=dict)
 
 
-def recount(records: list[Record], partitions: int, garbage: set[bytes], now_s: int) -> Recount:
-    """`garbage` is what was written to be unreadable; `now_s` decides what is kept."""
-    found = Recount(dict.fromkeys(range(partitions), 0))
+def recount(
+    records: list[Record],
+    partitions: int,
+    garbage: set[bytes],
+    now_s: int,
+    noted: Callable[[str, Place], bool] | None,
+) -> Recount:
+    """`garbage` is what was written to be unreadable; `now_s` decides what is kept. `noted` tells
+    whether Redis says of a site's event that it was a duplicate; None: those notes are of another
+    count."""
+    found = Recount(dict.fromkeys(range(partitions), 0), knows_visits=noted is not None)
     for record in records:
         found.ends[record.partition] = max(found.ends[record.partition], record.offset + 1)
         if record.value in garbage:
@@ -71,9 +86,36 @@ def recount(records: list[Record], partitions: int, garbage: set[bytes], now_s: 
             found.ledger["invalid"] += 1
         else:
             found.events[record.place] = json.loads(record.value)
-    for copies in _same_events(found.events):
+    groups = _same_events(found.events)
+    for copies in groups:
         _count(found, copies, now_s)
+    _count_numbers(found, groups, now_s, noted)
     return found
+
+
+def _count_numbers(
+    found: Recount,
+    groups: list[list[dict[str, Any]]],
+    now_s: int,
+    noted: Callable[[str, Place], bool] | None,
+) -> None:
+    sorted_out: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for copies in groups:
+        event = copies[0]
+        if noted is not None:
+            counted = [copy for copy in copies if not noted(copy["site"], copy["place"])]
+            if len(counted) != 1:
+                found.contradictions.append([copy["place"] for copy in copies])
+            event = counted[0] if counted else event
+        category = _category(event, SITES[event["site"]][1])
+        sorted_out[event["site"], category].append(event)
+    for site, (time_zone, _) in SITES.items():
+        # A visitor's events come through one partition, in this order.
+        counted = sorted(sorted_out[site, "counted"], key=lambda event: event["place"])
+        numbers = reference.count(counted, sorted_out[site, "bot"], time_zone)
+        for bucket, counts in numbers.items():
+            if _is_kept(bucket, now_s):
+                found.numbers[site, bucket] = counts
 
 
 def _same_events(events: dict[Place, dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -100,8 +142,9 @@ def _count(found: Recount, copies: list[dict[str, Any]], now_s: int) -> None:
         found.by_partition[event["place"][0], "bot"] += 1
     if category != "counted":
         return
-    for bucket in _buckets(event["ts"], time_zone, now_s):
-        _count_bucket(found, (event["site"], bucket), copies)
+    for bucket in reference.buckets(event["ts"], time_zone):
+        if _is_kept(bucket, now_s):
+            _count_visitors(found, (event["site"], bucket), copies)
     _count_arrival(found, copies)
 
 
@@ -131,23 +174,15 @@ def _day(ms: int, time_zone: str) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, ZoneInfo(time_zone)):%Y%m%d}"
 
 
-def _buckets(ts: int, time_zone: str, now_s: int) -> list[str]:
-    """Those of an event's time that are still kept."""
-    local = datetime.fromtimestamp(ts / 1000, UTC).astimezone(ZoneInfo(time_zone))
-    minute = ts // 60_000
-    hour = ts // 1000 - local.minute * 60 - local.second
-    buckets = [f"d:{local:%Y%m%d}"]
-    if (minute + 1) * 60 + _MINUTES_KEPT_S > now_s:
-        buckets.append(f"m:{minute}")
-    if hour + 3_600 + _HOURS_KEPT_S > now_s:
-        buckets.append(f"h:{hour}")
-    return buckets
+def _is_kept(bucket: str, now_s: int) -> bool:
+    """Of those that are dropped while the log is not: minutes and hours."""
+    kind, number = bucket.split(":")
+    if kind == "m":
+        return (int(number) + 1) * 60 + _MINUTES_KEPT_S > now_s
+    return kind == "d" or int(number) + 3_600 + _HOURS_KEPT_S > now_s
 
 
-def _count_bucket(found: Recount, key: tuple[str, str], copies: list[dict[str, Any]]) -> None:
-    event = copies[0]
-    if event.get("name", "pageview") == "pageview":
-        found.views[key].update((event["path"], "*"))
+def _count_visitors(found: Recount, key: tuple[str, str], copies: list[dict[str, Any]]) -> None:
     visitors = {copy["visitor"] for copy in copies}
     found.visitors[key].possible |= visitors
     if len(visitors) == 1:

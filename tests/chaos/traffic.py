@@ -41,6 +41,7 @@ class Sent:
     name: str
     user: str
     event_id: str | None
+    about: dict[str, Any] = field(default_factory=dict)
     receipts: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     refused: bool = False
@@ -54,6 +55,7 @@ class Sent:
             "name": self.name,
             "user_id": user or self.user,
             "title": self.token,
+            **self.about,
         }
         return body if self.event_id is None else body | {"event_id": self.event_id}
 
@@ -139,6 +141,12 @@ class Client(threading.Thread):
             name="signup" if draw.random() < 0.1 else "pageview",
             user=f"u{draw.randrange(200)}",
             event_id=None if draw.random() < 0.1 else str(uuid.UUID(int=draw.getrandbits(128))),
+            about={
+                "screen": draw.choice(("1920x1080", "390x844")),
+                "language": draw.choice(("en-GB", "de")),
+                "referrer": draw.choice((None, f"https://news.example.org/{draw.randrange(9)}")),
+                "props": draw.choice(({}, {"plan": "pro", "seats": draw.randrange(4)})),
+            },
         )
 
     def _age(self) -> int:
@@ -147,6 +155,9 @@ class Client(threading.Thread):
         kind = draw.random()
         if kind < 0.7:
             return draw.randrange(2_000)
+        if kind < 0.77:
+            # At either side of the half hour that ends a visit.
+            return draw.randrange(50 * 60_000)
         if kind < 0.85:
             return draw.randrange(1 * HOUR_MS, 40 * HOUR_MS)
         if kind < 0.95:

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from ingest.models import Site
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator, Deltas, Retention, SiteRules
+from processing.aggregation import Aggregator
 from processing.counters import APPLIED, Counters, Range, RedisClient
+from processing.deltas import Deltas
 from processing.duplicates import DuplicateWindows
+from processing.rules import Retention, SiteRules
 from processing.stats import now_ms
 
 TOPIC = "counted"
@@ -24,6 +26,7 @@ class CountedStore:
     client: RedisClient
     topic_id: str = field(default_factory=lambda: uuid.uuid4().hex[:22])
     offset: int = 0
+    most_values: int = 1_000
 
     def view(self, site: Site, path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
         now = now_ms()
@@ -32,10 +35,11 @@ class CountedStore:
 
     def count(self, *page_views: PageView) -> None:
         """Apply one batch, under the rules that the sites have now."""
-        aggregator = Aggregator(0, 1, _rules, Retention(48 * 3_600, 90 * 86_400), WINDOWS)
+        retention = Retention(48 * 3_600, 90 * 86_400)
+        aggregator = Aggregator(0, 1, _rules, retention, WINDOWS, self.most_values)
         counters = Counters(self.client, 1)
         counters.remember_log(TOPIC, self.topic_id)
-        known = counters.known_ids(aggregator.lookups(page_views))
+        known = counters.look_up(aggregator.lookups(page_views))
         end = self.offset + len(page_views)
         places = range(self.offset, end)
         deltas = aggregator.aggregate(page_views, known, now_ms() // 1_000, places)

@@ -22,7 +22,9 @@ DAY = date(2026, 3, 14)
 TOTALS = "stats/example.com/totals"
 PAGES = "stats/example.com/pages"
 NOW = "stats/example.com/now"
-ENDPOINTS = [TOTALS, PAGES, NOW, "ledger"]
+TIMESERIES = "stats/example.com/timeseries"
+TOP = "stats/example.com/top?dimension=browser"
+ENDPOINTS = [TOTALS, PAGES, NOW, TIMESERIES, TOP, "ledger"]
 
 
 def get(client: Client, path: str, **query: Any) -> Any:
@@ -121,7 +123,7 @@ def test_it_counts_a_visitor_of_several_days_once(
     query = {"from": DAY, "to": DAY + timedelta(days=2)}
     assert counts(reader, site, **query) == (3, 1)
     (page,) = body(reader, PAGES, **query)["results"]
-    assert page == {"path": "/a", "pageviews": 3, "visitors": 1}
+    assert page == {"path": "/a", "pageviews": 3, "visitors": 1, "bots": 0}
 
 
 def test_it_lists_the_most_viewed_first_and_ties_by_path(
@@ -156,7 +158,10 @@ def test_it_answers_zeros_where_nothing_was_counted(
     assert counts(reader, site) == (0, 0)
     assert body(reader, TOTALS)["bots"] == 0
     assert body(reader, PAGES)["results"] == []
-    assert body(reader, NOW) | {"as_of": None} == {"visitors": 0, "pages": [], "as_of": None}
+    nothing: dict[str, list[Any]] = {
+        name: [] for name in ("pages", "referrers", "countries", "feed")
+    }
+    assert body(reader, NOW) | {"as_of": None} == {"visitors": 0, **nothing, "as_of": None}
     ledger = body(reader, "ledger")
     assert ledger["partitions"] == [] and ledger["topic_id"] is None
     assert set(ledger["totals"].values()) == {0}
@@ -250,7 +255,7 @@ def test_it_answers_the_longest_span(counted: CountedStore, site: Site, reader: 
 
 @pytest.mark.parametrize("name", ["nowhere.example", "a%00b", "%FF", "*"])
 def test_it_does_not_know_other_sites(counted: CountedStore, reader: Client, name: str) -> None:
-    for endpoint in ("totals", "pages", "now"):
+    for endpoint in ("totals", "pages", "now", "timeseries", "top?dimension=page"):
         response = reader.get(f"/api/v1/stats/{name}/{endpoint}")
         assert response.status_code == 404
         assert "No site" in response.json()["error"]["reason"]
@@ -294,7 +299,7 @@ def test_it_refuses_a_revoked_key_at_once(counted: CountedStore, site: Site) -> 
 def test_it_lets_a_limited_key_read_its_sites_only(counted: CountedStore, site: Site) -> None:
     Site.objects.create(public_id="other.example")
     client = bearer(ApiKey.issue("k", sites=[site])[1])
-    for endpoint in ("totals", "pages", "now"):
+    for endpoint in ("totals", "pages", "now", "timeseries", "top?dimension=page"):
         assert get(client, f"stats/example.com/{endpoint}").status_code == 200
         assert get(client, f"stats/other.example/{endpoint}").status_code == 403
         # It does not even learn which sites there are.

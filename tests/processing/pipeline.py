@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.models import Site
 from ingest.pageview import PageView, encode
-from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.aggregation import Aggregator
 from processing.archive import Archive
 from processing.archive_replay import ArchiveReplay
 from processing.consumer import PageViewConsumer
@@ -25,6 +25,7 @@ from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
+from processing.rules import Retention, SiteRules
 from processing.stats import Stats, now_ms
 from tests.conftest import Servers
 from tracker_site import settings as settings_module
@@ -56,6 +57,7 @@ class Pipeline:
     client: "redis.Redis"
     shards: int = 1
     rules: dict[str, SiteRules] = field(default_factory=dict)
+    most_values: int = 1_000
 
     def __post_init__(self) -> None:
         self.log = Log(self.servers.bootstrap_servers, self.topic)
@@ -64,6 +66,9 @@ class Pipeline:
         self._producer = Producer(
             {"bootstrap.servers": self.servers.bootstrap_servers, "acks": "all", "linger.ms": 1}
         )
+
+    def site_in(self, time_zone: str) -> Site:
+        return Site(public_id=SITE, time_zone=time_zone)
 
     def send(self, events: Iterable[Any], partition: int = -1) -> None:
         """Put page views, or raw bytes, into the topic."""
@@ -145,6 +150,7 @@ class Pipeline:
                 lambda site: self.rules.get(site, SiteRules()),
                 Retention(minute=48 * 3_600, hour=90 * 86_400),
                 DuplicateWindows(recent=600_000, backfill=30 * 86_400_000),
+                self.most_values,
             )
             for shard in range(self.shards)
         ]

@@ -413,3 +413,9 @@ def test_it_shows_no_credentials() -> None:
 def test_it_waits_longer_from_failure_to_failure() -> None:
     waits = [backoff(attempts).total_seconds() for attempts in (1, 2, 3, 7, 8, 9, 10_000)]
     assert waits == [30, 60, 120, 1_920, 3_600, 3_600, 3_600]
+
+
+def test_it_reads_files_that_were_written_before_a_field_came() -> None:
+    row = {"id": "x", "site": "s", "visitor": "v", "path": "/", "ts": 1, "received": 2}
+    event = parquet.page_view_of({**row, "browser": None, "props": '{"n":1}'})
+    assert (event.path, event.browser_version, event.props) == ("/", None, {"n": 1})

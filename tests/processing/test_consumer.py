@@ -25,11 +25,12 @@ def test_it_counts_each_event_once(pipeline: Pipeline) -> None:
     pipeline.send(page_view(f"/{n % 3}", f"v{n % 10}") for n in range(100))
     pipeline.count_all(100)
     day = datetime.now(UTC).date()
-    assert today(pipeline) == {"pageviews": 100, "visitors": 10, "bots": 0}
+    found = {"pageviews": 100, "visitors": 10, "bots": 0, "visits": 10, "bounces": 0}
+    assert found.items() <= today(pipeline).items()
     assert pipeline.stats.pages(pipeline.site, day, day, 10) == [
-        {"path": "/0", "pageviews": 34, "visitors": 10},
-        {"path": "/1", "pageviews": 33, "visitors": 10},
-        {"path": "/2", "pageviews": 33, "visitors": 10},
+        {"path": "/0", "pageviews": 34, "visitors": 10, "bots": 0},
+        {"path": "/1", "pageviews": 33, "visitors": 10, "bots": 0},
+        {"path": "/2", "pageviews": 33, "visitors": 10, "bots": 0},
     ]
 
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 from ingest import pageview
 from ingest.pageview import PageView, encode
 from processing import dead_letter_replay
-from processing.aggregation import SiteRules
 from processing.dead_letter_replay import Mailbox, Replayer
 from processing.duplicates import DuplicateWindows
 from processing.log import LogUnavailable
 from processing.models import Replay
+from processing.rules import SiteRules
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view
 from tests.processing.wiring import add_sites, wire

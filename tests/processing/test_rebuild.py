@@ -11,14 +11,16 @@ import pytest
 
 from ingest.models import Site
 from processing import keys
-from processing.aggregation import Deltas, SiteRules
 from processing.archive import Archive
 from processing.archive_replay import ArchiveReplay
 from processing.calendar import day_number
 from processing.counters import HELD, Counters, Range
+from processing.deltas import Deltas
+from processing.dimensions import ALL, ALL_VISITS
 from processing.models import Segment
 from processing.object_store import ObjectStore
 from processing.rebuild import Days, NotSwapped, Rebuild, space_of
+from processing.rules import SiteRules
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view, wait_for
 
@@ -89,7 +91,7 @@ def falsify(pipeline: Pipeline, site: Site) -> None:
     day = day_number(datetime.now(UTC).date())
     names = keys.SiteKeys(site.public_id, pipeline.shards)
     pipeline.client.hincrby(names.views(keys.DAY, day), "/1", 1_000)
-    pipeline.client.hincrby(names.views(keys.DAY, day), keys.TOTAL, 1_000)
+    pipeline.client.hincrby(names.views(keys.DAY, day), ALL, 1_000)
     pipeline.client.hset(names.views(keys.MINUTE, now_ms() // 60_000), "/bogus", 5)
     pipeline.client.hset(names.views(keys.DAY, 20_200_101), "/bogus", 5)
     pipeline.client.delete(names.page_visitors(day, "/2"))
@@ -118,6 +120,26 @@ def test_it_puts_the_right_numbers_in_the_place_of_wrong_ones(
     assert numbers(pipeline, pipeline.site)[0]["pageviews"] == 92
 
 
+def test_visits_that_were_lost_go_on_after_it(pipeline: Pipeline, archive: Archive) -> None:
+    pipeline.send([page_view("/a", "v1"), page_view("/b", "v2")])
+    pipeline.count_all(2)
+    archive_half(pipeline, archive)
+    today = datetime.now(UTC).date()
+    day = keys.SiteKeys(SITE, pipeline.shards).views(keys.DAY, day_number(today))
+    pipeline.client.delete(*pipeline.client.scan_iter("*:visits:*"), "{s00}:ids")
+    pipeline.client.hincrby(day, ALL_VISITS, 5)
+    run(rebuild_of(pipeline, archive))
+    pipeline.send([page_view("/c", "v1")])
+    pipeline.count_all(3)
+    totals = pipeline.stats.totals(pipeline.site, today, today)
+    assert (totals["visits"], totals["bounces"]) == (2, 1)
+    exits = pipeline.stats.top(pipeline.site, today, today, "exit_page", 9).results
+    assert exits == [{"value": "/b", "visits": 1}, {"value": "/c", "visits": 1}]
+    # They are dropped one day, as they would have been.
+    visits = set(pipeline.client.scan_iter("*:visits:*"))
+    assert visits and visits <= set(pipeline.client.zrange("{s00}:ids", 0, -1))
+
+
 def test_it_changes_nothing_that_is_right(pipeline: Pipeline, archive: Archive) -> None:
     fill(pipeline, archive)
     before = numbers(pipeline, pipeline.site), pipeline.stats.ledger()
@@ -135,7 +157,7 @@ def test_it_replaces_only_the_days_that_were_asked_for(
     days = [today - timedelta(days=n) for n in range(3)]
     names = keys.SiteKeys(SITE, 1)
     for day in days:
-        pipeline.client.hincrby(names.views(keys.DAY, day_number(day)), keys.TOTAL, 100)
+        pipeline.client.hincrby(names.views(keys.DAY, day_number(day)), ALL, 100)
     yesterday = Days(day_number(days[1]), day_number(days[1]))
     changed = run(rebuild_of(pipeline, archive, days=yesterday))
     assert changed == [(SITE, day_number(days[1]), (102, 2), (1, 1))]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from processing.aggregation import SiteRules
 from processing.models import Segment
 from processing.receipts import Fate, Place, Receipts, UnknownReceipt
+from processing.rules import SiteRules
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view
 from tests.processing.wiring import add_sites, archive_all, wire

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import CommandError, call_command
 
-from processing.aggregation import SiteRules
 from processing.models import Segment
 from processing.reconciliation import Findings, Reconciliation
+from processing.rules import SiteRules
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view, wait_for
 from tests.processing.wiring import add_sites, archive_all, wire
@@ -75,6 +75,10 @@ def mixed_events(count: int, seed: int = 0) -> list[Any]:
                 retryable=n % 2 == 0,
                 bot="crawler" if n % 11 == 0 else None,
                 name="signup" if n % 13 == 0 else "pageview",
+                browser=("Firefox", "Safari", None)[n % 3],
+                browser_version="140" if n % 2 else None,
+                country="DE" if n % 4 else None,
+                props={"plan": "pro", "step": n % 3, "ok": True} if n % 6 == 0 else None,
             )
         )
         if n % 17 == 0:
@@ -244,6 +248,16 @@ PLANTED = [
     ("DEL {site}:d:{d}:v", "all pages, day", "visitors: Redis 0, recount 5"),
     ("PFADD {site}:d:{d}:v:/a z", "/a, day", "visitors: Redis 6, recount 5"),
     ("HSET {site}:d:20200229 /x 1", "/x, day 2020-02-29", "page views: Redis 1, recount 0"),
+    ("HINCRBY {site}:m:{m} *v 1", "all pages, minute", "visits: Redis 6, recount 5"),
+    ("HINCRBY {site}:h:{h} *o 1", "all pages, hour", "bounces: Redis 1, recount 0"),
+    ("HINCRBY {site}:d:{d} *d 9", "all pages, day", "milliseconds of visits: Redis 9, recount 0"),
+    ("HSET {site}:d:{d} *b 3", "all pages, day", "page views of bots: Redis 3, recount 0"),
+    ("HSET {site}:d:{d} #/a 3", "/a, day", "page views of bots: Redis 3, recount 0"),
+    ("HDEL {site}:d:{d} </a", "entry_page /a, day", "visits: Redis 0, recount 5"),
+    ("HINCRBY {site}:h:{h} >/a -1", "exit_page /a, hour", "visits: Redis 4, recount 5"),
+    ("HSET {site}:h:{h} bLynx 2", "browser Lynx, hour", "page views: Redis 2, recount 0"),
+    ("HSET {site}:d:{d} ~b 2", "browser (other), day", "page views: Redis 2, recount 0"),
+    ("HSET {site}:d:{d} eplay 2", "event play, day", "events: Redis 2, recount 0"),
     ("HINCRBY {site}:ledger:{ledger} counted 2", ", counted", "Redis 12, recount 10"),
     ("HSET {site}:ledger:{ledger} bot 4", ", bot", "Redis 4, recount 0"),
     ("DEL {site}:ledger:{ledger}", ", counted", "Redis 0, recount 10"),
@@ -278,7 +292,7 @@ def test_it_prints_differences_and_fails(pipeline: Pipeline, counted: dict[str, 
     out = StringIO()
     call_command("reconcile", stdout=out)
     assert out.getvalue() == (
-        "10 events recounted, 20 numbers compared, 0 differences; 0 events wait to be counted.\n"
+        "10 events recounted, 30 numbers compared, 0 differences; 0 events wait to be counted.\n"
     )
     plant(pipeline, "HINCRBY {site}:m:{m} /a 1", counted)
     out = StringIO()
@@ -314,6 +328,38 @@ def test_it_names_what_differs_by_arrival(pipeline: Pipeline, counted: dict[str,
         "Redis 11, recount 10",
         f"ledger of log {log}, partition 0, counted: Redis 9, recount 10",
     ]
+
+
+@embedded
+def test_it_compares_full_buckets_within_their_bound(pipeline: Pipeline, settings: Any) -> None:
+    """12 values are kept of 300; the thirteenth most frequent may lack a thirteenth of all."""
+    settings.TOP_VALUES = pipeline.most_values = 12
+    now = now_ms()
+    paths = [f"/{n % 3 if n % 2 else n}" for n in range(600)]
+    pipeline.send(
+        page_view(path, f"v{n % 40}", ts=now, received=now) for n, path in enumerate(paths)
+    )
+    consumer = pipeline.consumer(batch_events=37)
+    pipeline.run_until(consumer, lambda: pipeline.read() == 600)
+    assert differences() == []
+    today = datetime.now(ZoneInfo("Pacific/Auckland")).date()
+    (day,) = pipeline.client.scan_iter(f"*:{SITE}:d:{today:%Y%m%d}")
+    client: Any = pipeline.client
+    right = client.dump(day)
+    assert client.hlen(day) < 200
+    top = pipeline.stats.pages(pipeline.site_in("Pacific/Auckland"), today, today, 3)
+    assert [row["path"] for row in top] == ["/0", "/2", "/1"]
+    for command, place, numbers in [
+        ("HINCRBY ~/ 1", "page (other), day", "Redis 601, recount 600"),
+        ("HINCRBY * -1", "all pages, day", "Redis 599, recount 600"),
+        ("HINCRBY /1 500", "/1, day", "Redis 600, recount 100"),
+        ("HINCRBY /1 -80", "/1, day", "Redis 20, recount 100"),
+    ]:
+        name, field, change = command.split()
+        client.execute_command(name, day, field, change)
+        lines = differences()
+        assert any(place in line and numbers in line for line in lines), (command, lines)
+        client.restore(day, 0, right, replace=True)
 
 
 @embedded

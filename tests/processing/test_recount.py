@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from ingest.pageview import PageView
-from processing.aggregation import SiteRules
 from processing.counters import connect
 from processing.duplicates import DuplicateWindows
 from processing.history import Event
 from processing.hyperloglog import HyperLogLog
 from processing.recount import Number, Recount, SiteDay, local_hour
+from processing.rules import SiteRules
 from tests.conftest import Servers
 
 NOW = 1_790_000_000_000
@@ -62,11 +62,11 @@ def test_it_counts_on_the_sites_clock() -> None:
     ts = round(datetime(2026, 3, 8, 4, 30, tzinfo=UTC).timestamp() * 1000)
     recounted = recount(event(0, 0, path="/a", ts=ts, received=ts))
     day = SiteDay("s", 20260307)
-    assert set(recounted.views) == set(recounted.visitors) == {day}
+    assert set(recounted.counts) == set(recounted.visitors) == {day}
     buckets = {("m", ts // 60_000), ("h", ts // 1000 - 1_800), ("d", 20260307)}
-    assert {number[:2] for number in recounted.views[day]} == buckets
-    assert set(recounted.views[day].values()) == {1}
-    assert {number.page for number in recounted.views[day]} == {"*", "/a"}
+    assert {number[:2] for number in recounted.counts[day]} == buckets
+    assert set(recounted.counts[day].values()) == {1}
+    assert {number.field for number in recounted.counts[day]} == {"*", "/a"}
 
 
 def test_it_tallies_arrivals_on_the_sites_clock() -> None:
@@ -90,8 +90,8 @@ def test_it_tallies_arrivals_on_the_sites_clock() -> None:
 def test_it_takes_no_custom_event_for_a_page_view() -> None:
     recounted = recount(event(0, 0, name="signup"))
     assert ledger(recounted) == {"counted": 1}
-    assert not recounted.views
-    assert {n.page for numbers in recounted.visitors.values() for n in numbers} == {"*"}
+    assert not recounted.counts
+    assert {n.field for numbers in recounted.visitors.values() for n in numbers} == {"*"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_it_does_not_believe_redis_without_a_twin_in_another_partition() -> None
 
 
 def paths(recounted: Recount) -> set[str]:
-    return {number.page for views in recounted.views.values() for number in views} - {"*"}
+    return {number.field for views in recounted.counts.values() for number in views} - {"*"}
 
 
 def test_hours_of_clocks_that_change_begin_where_they_are_shown() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ingest.models import Site
-from processing.aggregation import SiteRules
 from processing.archive import Archive
+from processing.rules import SiteRules
 from tests.processing.pipeline import Pipeline
 
 

@@ -1,5 +1,6 @@
 """`manage.py consume`: count the log into Redis until told to stop."""
 
+import gc
 import logging
 import signal
 import sys
@@ -12,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ingest.sites import SiteDirectory
-from processing.aggregation import Aggregator, Retention, SiteRules
+from processing.aggregation import Aggregator
 from processing.archive import Archive
 from processing.archive_replay import ArchiveReplay
 from processing.consumer import ConsumerStopped, PageViewConsumer
@@ -21,6 +22,7 @@ from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.log import Log
 from processing.repair import Repair
+from processing.rules import Retention, SiteRules
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         consumer = page_view_consumer()
+        _collect_seldom()
 
         def stop(_: int, __: FrameType | None) -> None:
             consumer.stop()
@@ -45,6 +48,13 @@ class Command(BaseCommand):
         finally:
             line.end()
         logger.info("The consumer stopped cleanly.")
+
+
+def _collect_seldom() -> None:
+    """A batch makes many objects and no cycles, so looking for garbage that often is for nothing:
+    it took 2.5 to 4 of 19 µs an event."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class ProgressLine:
@@ -123,8 +133,9 @@ def aggregators(sites: SiteDirectory) -> list[Aggregator]:
     retention = Retention(
         minute=settings.MINUTE_RETENTION_HOURS * 3_600, hour=settings.HOUR_RETENTION_DAYS * 86_400
     )
+    most = settings.TOP_VALUES
     return [
-        Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows)
+        Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows, most)
         for shard in range(shards)
     ]
 

@@ -1,0 +1,89 @@
+"""Counts events as they arrive: the live minutes, who is here now, the feed. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from operator import attrgetter
+
+import msgspec
+
+from ingest.pageview import PageView
+from processing import keys
+from processing.deltas import Deltas
+from processing.dimensions import ALL, PAGEVIEW, SECOND
+
+LIVE_MINUTES = 30
+NOW_MS = 300_000
+FEED_EVENTS = 50
+_LIVE_KEPT_S = 7_200
+_received = attrgetter("received")
+
+
+class FeedEvent(msgspec.Struct, omit_defaults=True):
+    """What the feed shows of an event; nothing of who it was."""
+
+    id: str
+    received: int
+    ts: int
+    name: str
+    path: str
+    referrer: str | None = None
+    country: str | None = None
+    browser: str | None = None
+    os: str | None = None
+    device: str | None = None
+
+
+_encode = msgspec.json.encode
+_shown = attrgetter(*FeedEvent.__struct_fields__)
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """Adds to `deltas` what is of the last hours at `now_s`, Unix seconds."""
+
+    deltas: Deltas
+    now_s: int
+
+    def count(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
+        """All events of a site in the batch, in the order of the log."""
+        last = max(events, key=_received).received
+        self.deltas.states[site] = (last, max(event.ts for event in events))
+        self._count_minutes(site, events)
+        self._count_now(site, events)
+        newest = nlargest(FEED_EVENTS, events, key=_received)
+        self.deltas.feed[site] = [
+            (event.received, _encode(FeedEvent(*_shown(event))).decode()) for event in newest
+        ]
+
+    def _count_minutes(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
+        minutes: defaultdict[int, list[PageView]] = defaultdict(list)
+        for event in events:
+            if event.name == PAGEVIEW:
+                minutes[event.received // 60_000].append(event)
+        for minute, views in minutes.items():
+            expiry = (minute + 1) * 60 + _LIVE_KEPT_S
+            if expiry <= self.now_s:
+                continue
+            fields = Counter([view.path for view in views])
+            fields[ALL] = len(views)
+            for second, count in Counter([v.received // 1_000 % 60 for v in views]).items():
+                fields[f"{SECOND}{second:02d}"] = count
+            self.deltas.add(site.live(minute), expiry, fields)
+
+    def _count_now(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
+        people: dict[str, tuple[int, str, str, str]] = {}
+        for event in events:
+            if event.received <= self.now_s * 1_000 - NOW_MS:
+                continue
+            known = people.get(event.visitor)
+            if known is None or event.received >= known[0]:
+                people[event.visitor] = (
+                    event.received,
+                    event.path,
+                    event.referrer or (known[2] if known else ""),
+                    event.country or (known[3] if known else ""),
+                )
+        if people:
+            self.deltas.now[site] = people

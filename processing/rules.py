@@ -1,0 +1,27 @@
+"""What decides where events are counted, and for how long."""
+
+from dataclasses import dataclass
+
+from processing.calendar import LocalHour
+
+
+@dataclass(frozen=True)
+class SiteRules:
+    """What of a site decides where its events are counted."""
+
+    time_zone: str = "UTC"
+    retention_days: int | None = None
+
+    def day_expiry(self, local: LocalHour) -> int:
+        """When what is kept by the day goes, in Unix seconds; 0: never."""
+        if self.retention_days is None:
+            return 0
+        return local.day_end + self.retention_days * 86_400
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Seconds that minute and hour buckets are kept after their end."""
+
+    minute: int
+    hour: int
