@@ -196,8 +196,8 @@ def _first_report_is_enough(delivery: Any) -> None:
 
 
 def _key_by_time(plan: Any) -> None:
-    plan._object_key = lambda segment: (
-        f"{segment.topic_id}/p={segment.partition:02d}/{time.time() // 60:.0f}.parquet"
+    plan.object_key = lambda segment: (
+        f"{segment.topic_id}/{segment.partition}/{time.time() // 60:.0f}.parquet"
     )
 
 
