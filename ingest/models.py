@@ -100,9 +100,9 @@ class Site(models.Model):
     path_rules = models.TextField(
         blank=True,
         validators=[validate_path_rules],
-        help_text="What counts as one page, a rule a line: lower-case · keep-slash · keep-query "
-        "page q · /user/*/edit -> /user/:id/edit · /shop/** -> /shop. Query, fragment and a slash "
-        "at the end are dropped anyhow. Applies to events that arrive from then on.",
+        help_text="What counts as one page, a rule a line: lower-case · drop-slash · keep-query "
+        "page q · /user/*/edit -> /user/:id/edit · /shop/** -> /shop. Query and fragment "
+        "are dropped anyhow. Applies to events that arrive from then on.",
     )
     internal_addresses = models.TextField(
         blank=True,

@@ -56,6 +56,7 @@ BOT_PAGE = Dimension("", "#")
 _SIMPLE = {
     "hostname": "h",
     "referrer": "r",
+    "source": "S",
     "channel": "c",
     "utm_source": "s",
     "utm_medium": "m",
@@ -68,7 +69,9 @@ _SIMPLE = {
     "os": "o",
     "device": "d",
     "screen": "z",
+    "screen_class": "w",
     "language": "l",
+    "time_zone": "T",
 }
 # A version means something beside its name only: “Firefox 140”.
 _VERSIONS = {"browser_version": ("B", "browser"), "os_version": ("O", "os")}

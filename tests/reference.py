@@ -17,9 +17,10 @@ Numbers = defaultdict[str, Counter[str]]
 
 HALF_AN_HOUR_MS, HOUR_MS = 1_800_000, 3_600_000
 _BY_PAGE_VIEW = {
-    "path": "", "hostname": "h", "referrer": "r", "channel": "c", "utm_source": "s",
+    "path": "", "hostname": "h", "referrer": "r", "source": "S", "channel": "c", "utm_source": "s",
     "utm_medium": "m", "utm_campaign": "a", "utm_term": "t", "utm_content": "x", "country": "C",
     "region": "R", "browser": "b", "os": "o", "device": "d", "screen": "z", "language": "l",
+    "screen_class": "w", "time_zone": "T",
 }  # fmt: skip
 # Fields that tell of visits.
 OF_VISITS = ("*v", "*o", "*d", "<", ">")

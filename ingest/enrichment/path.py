@@ -1,10 +1,10 @@
 """One page, one path: what of a page's address names the page. Pure.
 
-Query and fragment are dropped, and a slash at the end, unless the site's rules say otherwise.
+Query and fragment are dropped; the rest is as the site has it, unless its rules say otherwise.
 Rules are lines of text:
 
     lower-case              /About and /about are one page
-    keep-slash              /about/ and /about are two pages
+    drop-slash              /about/ and /about are one page
     keep-query page q       these parameters name pages: /list?page=2
     /user/*/edit -> /user/:id/edit
     /shop/** -> /shop       `*` is one segment, `**` what is left; the first that matches counts
@@ -27,7 +27,7 @@ class PathRules:
     """How a site's paths are made; `rewrites` are pairs of a pattern's segments and a path."""
 
     lower_case: bool = False
-    keep_slash: bool = False
+    drop_slash: bool = False
     keep_query: frozenset[str] = frozenset()
     rewrites: tuple[tuple[Segments, str], ...] = ()
 
@@ -36,7 +36,7 @@ class PathRules:
         if self.lower_case:
             # Some letters are two in lower case.
             path = path.lower()[:_MAX_PATH]
-        if not self.keep_slash:
+        if self.drop_slash:
             path = path.rstrip("/") or "/"
         if self.rewrites:
             path = self._rewrite(path)
@@ -93,14 +93,14 @@ def read_path_rules(text: str) -> PathRules:
         raise ValueError(f"{len(lines)} rules are too many; the most is {_MAX_RULES}.")
     words = [line.split() for line in lines if "->" not in line]
     for line in words:
-        if line not in (["lower-case"], ["keep-slash"]) and not _is_keep_query(line):
+        if line not in (["lower-case"], ["drop-slash"]) and not _is_keep_query(line):
             raise ValueError(
-                f"{' '.join(line)!r} is no rule; write lower-case, keep-slash, keep-query NAME … "
+                f"{' '.join(line)!r} is no rule; write lower-case, drop-slash, keep-query NAME … "
                 "or /a/*/b -> /a/:id/b."
             )
     return PathRules(
         lower_case=["lower-case"] in words,
-        keep_slash=["keep-slash"] in words,
+        drop_slash=["drop-slash"] in words,
         keep_query=frozenset(name for line in words if _is_keep_query(line) for name in line[1:]),
         rewrites=tuple(_read_rewrite(line) for line in lines if "->" in line),
     )

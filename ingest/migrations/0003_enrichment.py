@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name="path_rules",
             field=models.TextField(
                 blank=True,
-                help_text="What counts as one page, a rule a line: lower-case · keep-slash · keep-query page q · /user/*/edit -> /user/:id/edit · /shop/** -> /shop. Query, fragment and a slash at the end are dropped anyhow. Applies to events that arrive from then on.",
+                help_text="What counts as one page, a rule a line: lower-case · drop-slash · keep-query page q · /user/*/edit -> /user/:id/edit · /shop/** -> /shop. Query and fragment are dropped anyhow. Applies to events that arrive from then on.",
                 validators=[ingest.models.validate_path_rules],
             ),
         ),

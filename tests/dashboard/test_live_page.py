@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.browser import chromium
+from tests.ingest.enrichment.test_agent import WINDOWS
 from tests.stack import RunningStack
 
 # One server for all of them.
@@ -119,10 +120,14 @@ def other_site(html: str) -> Iterator[str]:
         server.shutdown()
 
 
-def test_its_snippet_sends_a_page_view(page: Page, context: BrowserContext) -> None:
+def test_its_snippet_sends_a_page_view(page: Page, browser: Browser) -> None:
     open_site(page, "localhost")
     snippet = page.locator("#snippet").text_content()
-    with other_site(f"<title>Shop</title><body>{snippet}</body>") as url:
+    with (
+        other_site(f"<title>Shop</title><body>{snippet}</body>") as url,
+        # By its own name this browser is counted as a bot.
+        browser.new_context(user_agent=WINDOWS) as context,
+    ):
         visitor = context.new_page()
         with visitor.expect_response("**/api/v1/track/batch") as sent:
             visitor.goto(f"{url}/shop?secret=1&utm_source=mail")

@@ -46,7 +46,7 @@ def test_every_field_is_what_it_is_called() -> None:
         site="shop.example",
         visitor=page_view.visitor,
         name="signup",
-        path="/Sale",
+        path="/Sale/",
         hostname="www.shop.example",
         title="A title",
         referrer="https://news.example/x",

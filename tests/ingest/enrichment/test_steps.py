@@ -44,7 +44,7 @@ def enrich(
 def test_it_tells_all_it_can(enrichment: Enrichment) -> None:
     fields = enrich(
         enrichment,
-        rules="lower-case",
+        rules="lower-case\ndrop-slash",
         page_url="https://www.example.com/Pricing/?gclid=secret&utm_campaign=May#top",
         referrer="https://www.google.com/search?q=secret",
         screen="1920x1080",
