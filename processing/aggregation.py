@@ -8,6 +8,7 @@ from ingest.pageview import PageView
 from processing import keys
 from processing.calendar import local_hour
 from processing.deltas import Deltas, Known, Lookups
+from processing.dimensions import ENGAGEMENT
 from processing.duplicates import DuplicateWindows, fingerprint
 from processing.history_counts import HistoryCounts
 from processing.live_counts import NOW_MS, LiveCounts
@@ -151,8 +152,10 @@ class Aggregator:
     ) -> None:
         """A site's events that are counted."""
         site_keys, rules = self._site_keys(site), self._rules(site)
-        history.count(site_keys, rules, events)
-        LiveCounts(history.deltas, history.now_s).count(site_keys, events)
+        seen = [event for event in events if event.name != ENGAGEMENT]
+        if seen:
+            history.count(site_keys, rules, seen)
+            LiveCounts(history.deltas, history.now_s).count(site_keys, seen)
         visits = Visits(site_keys, known.visits)
         for event in events:
             visits.add(event)

@@ -16,6 +16,9 @@ import msgspec
 from ingest.pageview import PageView
 
 PAGEVIEW = "pageview"
+# How long and how far a page was read, as its script tells when it is left: no event of its own,
+# it only lengthens the visit.
+ENGAGEMENT = "engagement"
 PAGEVIEWS, VISITS, EVENTS = "pageviews", "visits", "events"
 
 # Totals of a bucket. `ALL_DURATION` is in milliseconds.

@@ -19,6 +19,7 @@ from processing.dimensions import (
     ALL_BOTS,
     BOT_PAGE,
     DIMENSIONS,
+    ENGAGEMENT,
     EVENT,
     PAGE,
     PAGEVIEW,
@@ -177,6 +178,14 @@ class Recount:
         return SiteDay(page_view.site, local_hour(time_zone, page_view.received // 900_000)[0])
 
     def _count_history(self, event: Event, page_view: PageView, time_zone: str) -> None:
+        if page_view.name != ENGAGEMENT:
+            self._count_event(event, page_view, time_zone)
+        for start, name, change in self._visits.add(page_view):
+            for day, period, bucket in buckets(page_view.site, start, time_zone):
+                if period != MINUTE or name[0] == ALL:
+                    self._add(event, day, Number(period, bucket, name, visitors=False), change)
+
+    def _count_event(self, event: Event, page_view: PageView, time_zone: str) -> None:
         fields = list(_fields(page_view))
         for day, period, bucket in buckets(page_view.site, page_view.ts, time_zone):
             whole = Number(period, bucket, ALL, visitors=False)
@@ -186,10 +195,6 @@ class Recount:
             self._see(event, day, whole._replace(visitors=True), page_view)
             if page_view.name == PAGEVIEW and period == DAY:
                 self._see(event, day, Number(period, bucket, page_view.path, True), page_view)
-        for start, name, change in self._visits.add(page_view):
-            for day, period, bucket in buckets(page_view.site, start, time_zone):
-                if period != MINUTE or name[0] == ALL:
-                    self._add(event, day, Number(period, bucket, name, visitors=False), change)
 
     def _count_bot(self, event: Event, page_view: PageView, time_zone: str) -> None:
         if page_view.name != PAGEVIEW:

@@ -8,6 +8,7 @@ from processing.dimensions import (
     ALL_BOUNCES,
     ALL_DURATION,
     ALL_VISITS,
+    ENGAGEMENT,
     ENTRY_PAGE,
     EXIT_PAGE,
     PAGEVIEW,
@@ -34,7 +35,7 @@ class _Visit:
             self.entry = page_view.path if self.entry is None else self.entry
             if self.exit is None or page_view.ts >= self.latest:
                 self.exit = page_view.path
-        else:
+        elif page_view.name != ENGAGEMENT:
             self.others += 1
         self.earliest = min(self.earliest, page_view.ts)
         self.latest = max(self.latest, page_view.ts)
@@ -60,6 +61,8 @@ class VisitRecount:
     def add(self, page_view: PageView) -> Iterator[tuple[int, str, int]]:
         """What the next event changes, as (start of the visit in ms, field, change)."""
         visit = self._take(page_view)
+        if visit is None and page_view.name == ENGAGEMENT:
+            return
         if visit is None:
             visit = _Visit(page_view.ts, page_view.ts, page_view.ts)
             before = {}

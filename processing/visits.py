@@ -18,6 +18,7 @@ from processing.dimensions import (
     ALL_BOUNCES,
     ALL_DURATION,
     ALL_VISITS,
+    ENGAGEMENT,
     ENTRY_PAGE,
     EXIT_PAGE,
     PAGEVIEW,
@@ -63,7 +64,7 @@ class Visit(msgspec.Struct, array_like=True):
             if self.exit is None or later >= self.after:
                 self.exit = page_view.path
             self.views = min(self.views + 1, 2)
-        else:
+        elif page_view.name != ENGAGEMENT:
             self.events = 1
         if later > self.after:
             self.after = later
@@ -140,6 +141,8 @@ class Visits:
                     self._remembered[step][visitor] = None
                 break
         if change is None:
+            if page_view.name == ENGAGEMENT:
+                return
             change = Change(Visit(ts), before=None)
             self.changes.append(change)
         self._remembered[own][visitor] = change

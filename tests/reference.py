@@ -32,6 +32,8 @@ def count(counted: Iterable[Event], bots: Iterable[Event], time_zone: str) -> Nu
     by_visitor: defaultdict[str, list[Event]] = defaultdict(list)
     for event in counted:
         by_visitor[event["visitor"]].append(event)
+        if is_engagement(event):
+            continue
         for bucket in buckets(event["ts"], time_zone):
             fields = list(_fields(event))
             if bucket.startswith("m:"):
@@ -51,6 +53,10 @@ def count(counted: Iterable[Event], bots: Iterable[Event], time_zone: str) -> Nu
 
 def is_page_view(event: Event) -> bool:
     return bool(event.get("name", "pageview") == "pageview")
+
+
+def is_engagement(event: Event) -> bool:
+    return event.get("name") == "engagement"
 
 
 def buckets(ts: int, time_zone: str) -> list[str]:
@@ -73,6 +79,8 @@ def visits(events: list[Event]) -> list[list[Event]]:
                 del remembered[near]
                 break
         else:
+            if is_engagement(event):
+                continue
             visit = []
             found.append(visit)
         visit.append(event)
@@ -104,7 +112,8 @@ def _fields(event: Event) -> Iterator[str]:
 def _count_visit(numbers: Numbers, visit: list[Event], time_zone: str) -> None:
     views = [event for event in visit if is_page_view(event)]
     times = [event["ts"] for event in visit]
-    fields = {"*v": 1, "*d": max(times) - min(times), "*o": int(len(visit) == len(views) == 1)}
+    others = [event for event in visit if not is_engagement(event)]
+    fields = {"*v": 1, "*d": max(times) - min(times), "*o": int(len(others) == len(views) == 1)}
     pages = {f"<{views[0]['path']}": 1, f">{_exit(visit)}": 1} if views else {}
     for bucket in buckets(visit[0]["ts"], time_zone):
         numbers[bucket].update(fields)

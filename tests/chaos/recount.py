@@ -142,6 +142,8 @@ def _count(found: Recount, copies: list[dict[str, Any]], now_s: int) -> None:
         found.by_partition[event["place"][0], "bot"] += 1
     if category != "counted":
         return
+    if reference.is_engagement(event):
+        return
     for bucket in reference.buckets(event["ts"], time_zone):
         if _is_kept(bucket, now_s):
             _count_visitors(found, (event["site"], bucket), copies)

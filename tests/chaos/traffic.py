@@ -138,7 +138,7 @@ class Client(threading.Thread):
             site=site,
             path=draw.choice(PAGES),
             ts=int(time.time() * 1000) - self._age(),
-            name="signup" if draw.random() < 0.1 else "pageview",
+            name=draw.choices(("pageview", "engagement", "signup"), (8, 1, 1))[0],
             user=f"u{draw.randrange(200)}",
             event_id=None if draw.random() < 0.1 else str(uuid.UUID(int=draw.getrandbits(128))),
             about={

@@ -59,6 +59,9 @@ CASES: list[tuple[list[PageView], dict[str, int]]] = [
     ([view(0), view(30 + 1 / MINUTE_MS)], {"*v": 2, "*o": 2, "</a": 2, ">/a": 2}),
     # It goes on for as long as nobody pauses, over hours.
     ([view(25 * n) for n in range(9)], {"*v": 1, "*d": 12_000_000, "</a": 1, ">/a": 1}),
+    # Reading on makes a visit longer and is nothing else, and none where there was none.
+    ([view(0), view(3, name="engagement")], {"*v": 1, "*o": 1, "*d": 180_000, "</a": 1, ">/a": 1}),
+    ([view(0, name="engagement")], {}),
     # Two visitors.
     ([view(0), view(1, visitor="w")], {"*v": 2, "*o": 2, "</a": 2, ">/a": 2}),
     # What happened earlier belongs to it too, but is not the page it was left from.
