@@ -75,7 +75,7 @@ WINDOWS = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) 
 def test_it_keeps_what_a_browser_tells_and_neither_its_agent_nor_its_address(
     door: Door, servers: Servers, topic: str, site: Site
 ) -> None:
-    site.path_rules = "/user/*  -> /user/:id"
+    site.path_rules = "drop-slash\n/user/*  -> /user/:id"
     site.save()
     event = {"page_url": "/user/17/", "referrer": "https://www.google.com/?q=x", "time_zone": "UTC"}
     headers = {"User-Agent": WINDOWS, "Sec-CH-UA": '"Brave";v="132"'}
