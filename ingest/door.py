@@ -175,7 +175,9 @@ class Door:
         """The same for a door that has a thread to wait in."""
         known = threading.Event()
         self.deliver(accepted, lambda _: known.set())
-        known.wait()
+        # The producer's own bound comes first; a thread must not wait for ever without it.
+        if not known.wait(settings.KAFKA_DELIVERY_TIMEOUT_MS / 1_000 + 2):
+            accepted.trouble = "Kafka did not acknowledge in time: no answer"
         return accepted.answer()
 
     def _try(self, event: TrackRequest | Refusal, sender: Sender, now: int) -> PageView | Refusal:

@@ -19,7 +19,7 @@ from ingest.gateway.lanes import Batch, Identity, Lane
 from ingest.gateway.requests import InitProducerIdRequest, ProduceRequest
 
 logger = logging.getLogger(__name__)
-# It says at every try that a broker is away; `Trouble` below says it once.
+# It says at every try that a broker is away; what is below says it once.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 _CHECK_S, _RETRY_S, _FOLLOW_S = 0.05, 0.05, 2.0

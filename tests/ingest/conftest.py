@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -7,8 +8,9 @@ from ingest.delivery import ProducerSettings
 from ingest.door import Door
 from ingest.models import Site
 from ingest.producer import PageViewProducer
-from tests.conftest import Servers
+from tests.conftest import CACHE, Servers, _missing
 from tests.ingest.accepting import acceptance_of
+from tracker_site.embedded.servers import ApacheKafka, ServerError
 
 
 def producer_settings(servers: Servers, topic: str, **changes: int) -> ProducerSettings:
@@ -31,3 +33,14 @@ def door(
     monkeypatch.setattr("ingest.views.process_door", lambda: door)
     yield door
     producer.close()
+
+
+def stoppable_kafka(directory: Path) -> Iterator[ApacheKafka]:
+    """An Apache Kafka of its own, for a fixture whose tests stop and start it."""
+    server = ApacheKafka(directory, CACHE / "apache-kafka")
+    try:
+        server.start()
+    except ServerError as error:
+        _missing(str(error))
+    yield server
+    server.stop()

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from processing.log import Log
-from tests.conftest import CACHE, Servers, _missing, make_topic, run_command
+from tests.conftest import Servers, make_topic, run_command
+from tests.ingest.conftest import stoppable_kafka
 from tests.processing.pipeline import wait_for
 from tests.tracker_site.test_serve import assert_stopped_cleanly, listens
 from tests.tracker_site.web import Answer, Gateway, read_answer
-from tracker_site.embedded.servers import ApacheKafka, ServerError
+from tracker_site.embedded.servers import ApacheKafka
 
 SECONDS = 90.0
 CLIENTS = 6
@@ -292,13 +293,7 @@ DELIVERY_SECONDS = 2.0
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
     """An Apache Kafka that the test may stop and start."""
-    server = ApacheKafka(tmp_path / "kafka", CACHE / "apache-kafka")
-    try:
-        server.start()
-    except ServerError as error:
-        _missing(str(error))
-    yield server
-    server.stop()
+    yield from stoppable_kafka(tmp_path / "kafka")
 
 
 def rss_mb(process: int) -> float:

@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.delivery import Delivery, KafkaUnavailable, Message
 from ingest.gateway.producer import LoopProducer
-from tests.conftest import CACHE, Servers, _missing
-from tests.ingest.conftest import producer_settings
-from tracker_site.embedded.servers import ApacheKafka, ServerError
+from tests.conftest import Servers
+from tests.ingest.conftest import producer_settings, stoppable_kafka
+from tracker_site.embedded.servers import ApacheKafka
 
 pytestmark = pytest.mark.xdist_group("loop producer")
 
@@ -26,13 +26,7 @@ PARTITIONS = 3
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """An Apache Kafka that a test may stop and start."""
-    server = ApacheKafka(tmp_path_factory.mktemp("kafka"), CACHE / "apache-kafka")
-    try:
-        server.start()
-    except ServerError as error:
-        _missing(str(error))
-    yield server
-    server.stop()
+    yield from stoppable_kafka(tmp_path_factory.mktemp("kafka"))
 
 
 def make_topic(kafka: ApacheKafka, name: str) -> None:
