@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
-from ingest.delivery import Delivery, KafkaUnavailable, Message, Producer, ProducerSettings
+from ingest.delivery import Delivery, KafkaUnavailable, Producer, ProducerSettings
+from ingest.enrichment.steps import Told
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
 from ingest.pixel import read_pixel
@@ -74,7 +75,7 @@ class One(Delivery):
     __slots__ = ("_bot", "_id")
 
     def __init__(self, page_view: PageView) -> None:
-        super().__init__((_message(page_view),))
+        super().__init__(((page_view.visitor.encode(), encode(page_view)),))
         self._id = page_view.id
         self._bot = page_view.bot
 
@@ -92,7 +93,13 @@ class Many(Delivery):
     __slots__ = ("_results",)
 
     def __init__(self, results: list[PageView | Refusal]) -> None:
-        super().__init__([_message(view) for view in results if isinstance(view, PageView)])
+        super().__init__(
+            [
+                (result.visitor.encode(), encode(result))
+                for result in results
+                if isinstance(result, PageView)
+            ]
+        )
         self._results = results
 
     def answer(self) -> Answer:
@@ -132,7 +139,8 @@ class Door:
     def read_one(self, body: bytes, sender: Sender) -> One | Answer:
         """One event."""
         try:
-            page_view = self._acceptance.accept(read_event(body), sender, _now_ms())
+            told = self._acceptance.of_sender(sender)
+            page_view = self._acceptance.accept(read_event(body), told, _now_ms())
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
@@ -150,8 +158,8 @@ class Door:
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
-            events, now = read_batch(body), _now_ms()
-            results = [self._try(event, sender, now) for event in events]
+            events, now, told = read_batch(body), _now_ms(), self._acceptance.of_sender(sender)
+            results = [self._try(event, told, now) for event in events]
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
@@ -180,11 +188,11 @@ class Door:
             accepted.trouble = "Kafka did not acknowledge in time: no answer"
         return accepted.answer()
 
-    def _try(self, event: TrackRequest | Refusal, sender: Sender, now: int) -> PageView | Refusal:
+    def _try(self, event: TrackRequest | Refusal, told: Told, now: int) -> PageView | Refusal:
         if isinstance(event, Refusal):
             return event
         try:
-            return self._acceptance.accept(event, sender, now)
+            return self._acceptance.accept(event, told, now)
         except Refusal as refusal:
             return refusal
 
@@ -255,10 +263,6 @@ def _throttled(field: str | None, value: str | None, reason: str, wait: float) -
 
 def _no_sites() -> Answer:
     return _unavailable("The sites can't be read now")
-
-
-def _message(page_view: PageView) -> Message:
-    return page_view.visitor.encode(), encode(page_view)
 
 
 def _now_ms() -> int:
