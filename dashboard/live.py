@@ -21,8 +21,8 @@ from django.db import DatabaseError
 
 from dashboard.api import stats
 from dashboard.assets import page_version
+from dashboard.live_state import LiveStates, State, unavailable
 from ingest.models import Site
-from processing.live_stats import empty_state
 from processing.stats import Stats, now_ms
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.2
 # Without new events the state changes too: people leave, minutes pass, data gets older.
 READ_AT_LEAST_EVERY_S = 1.0
-
-State = dict[str, Any]
 
 
 class SiteGone(LookupError):
@@ -109,6 +107,7 @@ class LiveFeed:
 
     def __init__(self, reader: Stats) -> None:
         self._stats = reader
+        self._states = LiveStates(reader)
         self._sites: dict[str, Site] = {}
         self._sites_read_at = float("-inf")
         self._boards: dict[str, Board] = {}
@@ -169,7 +168,7 @@ class LiveFeed:
             if not self._store_away:
                 logger.warning("The live store does not answer: %s", error)
             self._store_away = True
-            return found | {board.site: _unavailable(board.state, site) for board, site in known}
+            return found | {board.site: unavailable(site, board.state) for board, site in known}
 
     def _watched_sites(self, names: set[str]) -> dict[str, Site]:
         """The sites of these names that there are, at most a second old."""
@@ -185,15 +184,9 @@ class LiveFeed:
         now = time.monotonic()
         for (board, site), revision in zip(known, revisions, strict=True):
             if revision != board.revision or now - board.read_at >= READ_AT_LEAST_EVERY_S:
-                found[board.site] = self._stats.live(site, now_ms())
+                found[board.site] = self._states.read(site, now_ms())
                 board.revision, board.read_at = revision, now
         return found
-
-
-def _unavailable(last: State | None, site: Site) -> State:
-    """The last state that was read, said to be no longer true."""
-    state = last or empty_state(site)
-    return {**state, "as_of": {**state["as_of"], "state": "unavailable"}}
 
 
 @cache

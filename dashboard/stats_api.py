@@ -1,6 +1,7 @@
 """The JSON API's numbers of a site."""
 
 from dataclasses import asdict
+from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -10,6 +11,7 @@ from dashboard.api import (
     COUNT,
     DAYS,
     TEXT,
+    Days,
     ReadEndpoint,
     list_of,
     read_days,
@@ -18,11 +20,13 @@ from dashboard.api import (
     response_of,
     stats,
 )
+from ingest.models import Site
 from ingest.refusals import Refusal
-from processing.dimensions import DIMENSIONS
-from processing.history_stats import DAY, INTERVALS, PROPERTY_OF, UnknownDimension
+from processing.dimensions import PAGE
+from processing.history_stats import DAY, INTERVALS, MINUTE
 from processing.live_counts import FEED_EVENTS
 from processing.stats import now_ms
+from processing.top_values import ASKABLE, PROPERTY_OF, UnknownDimension
 
 _NUMBER_OR_NULL = {"type": ["number", "null"]}
 _TOTALS = {
@@ -48,18 +52,32 @@ class TotalsView(ReadEndpoint):
         return Response({**totals, "as_of": stats().as_of(now_ms())})
 
 
+_METRIC = {"type": "string", "enum": ["pageviews", "visits", "events", "bots"]}
+_DIMENSION = f"{', '.join(ASKABLE)} or {PROPERTY_OF}<name>."
+
+
+def _unknown(dimension: str) -> Refusal:
+    return Refusal(
+        400, "dimension", dimension,
+        f"must be one of {', '.join(ASKABLE)} or {PROPERTY_OF}<name>",
+    )  # fmt: skip
+
+
 class TimeseriesView(ReadEndpoint):
     @extend_schema(
         summary="The same numbers, minute by minute, hour by hour or day by day",
         description="`time` is when the minute or hour begins on the site's clock, or the day. "
         + "; ".join(f"at most {days} days by the {name}" for name, days in INTERVALS.items())
-        + ".",
+        + ". With `dimension` and `value`, what `top` counts of that value instead; by the minute "
+        "of pages only.",
         parameters=[
             *DAYS,
             OpenApiParameter("interval", str, enum=list(INTERVALS), description=f"Default: {DAY}."),
+            OpenApiParameter("dimension", str, description=_DIMENSION),
+            OpenApiParameter("value", str, description="One of its values."),
         ],
         responses=OpenApiResponse(
-            response_of(interval=TEXT, results=list_of(time=TEXT, **_TOTALS))
+            response_of(interval=TEXT, results=list_of(time=TEXT, events=COUNT, **_TOTALS))
         ),
     )
     def get(self, request: Request, site: str) -> Response:
@@ -70,36 +88,52 @@ class TimeseriesView(ReadEndpoint):
                 400, "from", str(days.first),
                 f"more than {INTERVALS[interval]} days by the {interval}; ask for less",
             )  # fmt: skip
-        results = stats().timeseries(found, days.first, days.last, interval)
+        results = self._results(request, found, days, interval)
         return Response(
             {"interval": interval, "results": results, "as_of": stats().as_of(now_ms())}
         )
+
+    @staticmethod
+    def _results(request: Request, site: Site, days: Days, interval: str) -> list[dict[str, Any]]:
+        dimension = request.query_params.get("dimension", "")
+        if not dimension:
+            return stats().timeseries(site, days.first, days.last, interval)
+        if interval == MINUTE and dimension != PAGE.name:
+            raise Refusal(
+                400, "interval", interval, "by the minute only pages are counted; take hour or day"
+            )
+        value = request.query_params.get("value", "")
+        try:
+            return stats().timeseries_of(site, days.first, days.last, interval, dimension, value)
+        except UnknownDimension:
+            raise _unknown(dimension) from None
 
 
 class TopView(ReadEndpoint):
     @extend_schema(
         summary="The most frequent browsers, countries, referrers, … of some days",
         description="`metric` says what is counted: page views, of entry and exit pages visits, of "
-        "events and properties events. `total` counts all that has a value; `other`, of it, what "
-        f"is not kept value by value. `{PROPERTY_OF}<name>` asks for one property's values.",
+        "events and properties events, of `bot_page` page views of bots. `total` counts all that "
+        "has a value; `other`, of it, what is not kept value by value; `values` says how many "
+        f"values are kept. `{PROPERTY_OF}<name>` asks for one property's values.",
         parameters=[
-            OpenApiParameter(
-                "dimension", str, required=True,
-                description=f"{', '.join(DIMENSIONS)} or {PROPERTY_OF}<name>.",
-            ),
+            OpenApiParameter("dimension", str, required=True, description=_DIMENSION),
             *DAYS,
             OpenApiParameter("limit", int, description="1 to 1000, default 100."),
         ],
         responses=OpenApiResponse(
             response_of(
                 dimension=TEXT,
-                metric={"type": "string", "enum": ["pageviews", "visits", "events"]},
-                results=list_of(value=TEXT, pageviews=COUNT, visits=COUNT, events=COUNT),
+                metric=_METRIC,
+                results=list_of(
+                    value=TEXT, pageviews=COUNT, visits=COUNT, events=COUNT, bots=COUNT
+                ),
                 total=COUNT,
                 other=COUNT,
+                values=COUNT,
             )
         ),
-    )  # fmt: skip
+    )
     def get(self, request: Request, site: str) -> Response:
         found = self.site(request, site)
         dimension = request.query_params.get("dimension", "")
@@ -107,10 +141,7 @@ class TopView(ReadEndpoint):
         try:
             top = stats().top(found, days.first, days.last, dimension, limit)
         except UnknownDimension:
-            known = ", ".join(DIMENSIONS)
-            raise Refusal(
-                400, "dimension", dimension, f"must be one of {known} or {PROPERTY_OF}<name>"
-            ) from None
+            raise _unknown(dimension) from None
         return Response({"dimension": dimension, **asdict(top), "as_of": stats().as_of(now_ms())})
 
 

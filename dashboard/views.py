@@ -15,12 +15,15 @@ from dashboard.api import stats
 from dashboard.assets import import_map, page_version
 from dashboard.balance import STORE_AWAY, read_balance, read_site_balance
 from dashboard.balance_tables import archive_table, earlier_table, partition_table, site_table
+from dashboard.live_state import LiveStates, unavailable
+from dashboard.period import LIVE, PRESETS, NotAPeriod, Period, days_text, read_period
+from dashboard.report import read_asked, read_report
 from dashboard.snippet import request_of, snippet_of
 from dashboard.summaries import ago, read_summaries
 from ingest.models import Site
 from processing.calendar import today
-from processing.live_stats import empty_state
 from processing.stats import now_ms
+from processing.top_values import UnknownDimension
 
 BALANCE_DAYS = 7
 
@@ -40,19 +43,61 @@ def sites(request: HttpRequest) -> HttpResponse:
 @login_required
 @permission_required("ingest.view_site", raise_exception=True)
 def live(request: HttpRequest, site: str) -> HttpResponse:
-    """One site as it is now; the page goes on by itself over the websocket."""
+    """One site: as it is now, where the page goes on by itself over the websocket, or of a
+    period."""
     found = get_object_or_404(Site, public_id=site)
-    return render(
-        request,
-        "live.html",
-        {
-            "site": found,
-            "sites": Site.objects.all(),
-            "state": _state(found),
-            "snippet": snippet_of(found),
-            "request_line": request_of(found),
-        },
-    )
+    now = now_ms()
+    try:
+        period = read_period(request.GET, today(found.time_zone, now))
+    except NotAPeriod as mistake:
+        context = _site_context(found, None) | {"mistake": str(mistake)}
+        return render(request, "period.html", context, status=400)
+    context = _site_context(found, period)
+    if period is None:
+        return render(request, "live.html", context | _live_context(found, now))
+    return render(request, "period.html", context | _period_context(request, found, period, now))
+
+
+def _site_context(site: Site, period: Period | None) -> dict[str, Any]:
+    """What both pages of a site have: the switchers in the top line."""
+    return {
+        "site": site,
+        "sites": Site.objects.all(),
+        "period": period,
+        "period_name": period.name if period else LIVE,
+        "presets": {name: name.capitalize() for name in PRESETS},
+        "query": urlencode(period.query) if period else "",
+        "today": today(site.time_zone, now_ms()),
+    }
+
+
+def _live_context(site: Site, now: int) -> dict[str, Any]:
+    return {
+        "state": _state(site, now),
+        "snippet": snippet_of(site),
+        "request_line": request_of(site),
+    }
+
+
+def _period_context(request: HttpRequest, site: Site, period: Period, now: int) -> dict[str, Any]:
+    query = request.GET
+    try:
+        asked = read_asked(period, query.get("dimension", ""), query.get("value", ""))
+    except UnknownDimension as error:
+        raise Http404(f"No dimension {error}") from None
+    context = {"asked": asked, "period_text": days_text(period.first, period.last)}
+    try:
+        report = read_report(stats(), site, asked, now)
+        last = stats().summaries([site], now)[site.public_id]["last_received"]
+    except redis.RedisError:
+        return context | {"report": None, "as_of": unavailable(site)["as_of"]}
+    through = report["as_of"]["through"]
+    return context | {
+        "report": report,
+        "as_of": report["as_of"],
+        "through": datetime.fromisoformat(through) if through else None,
+        "is_new": last is None,
+    }
 
 
 @login_required
@@ -117,9 +162,8 @@ def _row(site: Site, summary: dict[str, int | None]) -> dict[str, Any]:
     }
 
 
-def _state(site: Site) -> dict[str, Any]:
+def _state(site: Site, now: int) -> dict[str, Any]:
     try:
-        return stats().live(site, now_ms())
+        return LiveStates(stats()).read(site, now)
     except redis.RedisError:
-        state = empty_state(site)
-        return {**state, "as_of": {**state["as_of"], "state": "unavailable"}}
+        return unavailable(site)

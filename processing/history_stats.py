@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,51 +16,35 @@ from processing.dimensions import (
     ALL_DURATION,
     ALL_VISITS,
     BOT_PAGE,
-    DIMENSIONS,
-    OTHER,
     PAGE,
-    PROPERTY,
-    PROPERTY_VALUE,
 )
 from processing.reader import Reader
+from processing.top_values import Top, field_of, top_of, values_of
 
 MINUTE, HOUR, DAY = "minute", "hour", "day"
 # The most days of which each can be asked for at once.
 INTERVALS = {MINUTE: 2, HOUR: 92, DAY: 3_660}
-# Asks for the values of one property: `prop:plan`.
-PROPERTY_OF = "prop:"
 _TOTALS = (ALL, ALL_BOTS, ALL_VISITS, ALL_BOUNCES, ALL_DURATION)
 # Two keys of numbers a bucket.
 _KEYS = 2
 
 
-class UnknownDimension(LookupError):
-    """Raised when nothing is counted by what was asked for."""
-
-
-@dataclass(frozen=True)
-class Top:
-    """The most frequent values, what is counted (`metric`), and how much of it there is in
-    `total`; `other`: of values that were not kept."""
-
-    metric: str
-    results: list[dict[str, Any]]
-    total: int
-    other: int
-
-
 class HistoryStats(Reader):
     """Answers by the site's own days, `first` to `last`, both included."""
 
-    def totals(self, site: Site, first: date, last: date) -> dict[str, Any]:
-        """Page views, visitors, bots and visits of all the days together."""
+    def totals(
+        self, site: Site, first: date, last: date, until: int | None = None
+    ) -> dict[str, Any]:
+        """Page views, visitors, bots and visits of all the days together; of the last one only
+        what happened before `until`, Unix seconds, to the minute."""
         names = self._keys(site)
-        numbers = [day_number(day) for day in days(first, last)]
+        buckets = _parts(site.time_zone, first, last, until)
         pipeline = self.client.pipeline(transaction=False)
-        for number in numbers:
-            pipeline.hmget(names.views(keys.DAY, number), _TOTALS)
-        pipeline.pfcount(*(names.visitors(keys.DAY, number) for number in numbers))
-        *found, visitors = pipeline.execute()
+        for period, bucket in buckets:
+            pipeline.hmget(names.views(period, bucket), _TOTALS)
+        if buckets:
+            pipeline.pfcount(*(names.visitors(period, bucket) for period, bucket in buckets))
+        *found, visitors = pipeline.execute() or [0]
         sums = [sum(int(n or 0) for n in column) for column in zip(*found, strict=True)]
         return _totals(sums, visitors)
 
@@ -82,6 +65,22 @@ class HistoryStats(Reader):
             for n, (_, _, at) in enumerate(buckets)
         ]
 
+    def timeseries_of(
+        self, site: Site, first: date, last: date, interval: str, dimension: str, value: str
+    ) -> list[dict[str, Any]]:
+        """The same of one value of a dimension: `time`, and the dimension's metric. By the minute
+        pages are counted and nothing else. Raises `UnknownDimension`."""
+        field, metric = field_of(dimension, value)
+        names = self._keys(site)
+        buckets = list(_buckets(site.time_zone, first, last, interval))
+        pipeline = self.client.pipeline(transaction=False)
+        for period, bucket, _ in buckets:
+            pipeline.hget(names.views(period, bucket), field)
+        return [
+            {"time": at, metric: int(count or 0)}
+            for (_, _, at), count in zip(buckets, pipeline.execute(), strict=True)
+        ]
+
     def pages(self, site: Site, first: date, last: date, limit: int) -> list[dict[str, Any]]:
         """The most viewed pages, most viewed first, then by bots, ties by path."""
         names = self._keys(site)
@@ -90,10 +89,10 @@ class HistoryStats(Reader):
         bots: Counter[str] = Counter()
         seen_on: dict[str, list[int]] = {}
         for number, fields in zip(numbers, self._fields(site, numbers), strict=True):
-            for path, count in _values(fields, PAGE.prefix).items():
+            for path, count in values_of(fields, PAGE.prefix).items():
                 views[path] += count
                 seen_on.setdefault(path, []).append(number)
-            for field, count in _values(fields, BOT_PAGE.prefix).items():
+            for field, count in values_of(fields, BOT_PAGE.prefix).items():
                 bots[BOT_PAGE.value(field)] += count
         top = sorted(views | bots, key=lambda path: (-views[path], -bots[path], path))[:limit]
         pipeline = self.client.pipeline(transaction=False)
@@ -105,22 +104,17 @@ class HistoryStats(Reader):
         ]
 
     def top(self, site: Site, first: date, last: date, dimension: str, limit: int) -> Top:
-        """The most frequent values of a dimension, most frequent first, ties by value. Raises
-        `UnknownDimension`."""
+        """The most frequent values of a dimension. Raises `UnknownDimension`."""
+        return self.tops(site, first, last, [dimension], limit)[dimension]
+
+    def tops(
+        self, site: Site, first: date, last: date, dimensions: Sequence[str], limit: int
+    ) -> dict[str, Top]:
+        """The same of several, by dimension, for the price of one."""
         fields: Counter[str] = Counter()
         for of_day in self._fields(site, [day_number(day) for day in days(first, last)]):
             fields.update(of_day)
-        if dimension.startswith(PROPERTY_OF):
-            return _top_of_property(fields, dimension.removeprefix(PROPERTY_OF), limit)
-        if dimension not in DIMENSIONS:
-            raise UnknownDimension(dimension)
-        found = DIMENSIONS[dimension]
-        counts = _values(fields, found.prefix)
-        values = Counter({found.value(field): count for field, count in counts.items()})
-        other = fields[OTHER + found.prefix]
-        return Top(
-            found.metric, _ranked(values, found.metric, limit), values.total() + other, other
-        )
+        return {dimension: top_of(fields, dimension, limit) for dimension in dimensions}
 
     def _fields(self, site: Site, numbers: Sequence[int]) -> list[dict[str, int]]:
         """All that is counted in each of these days."""
@@ -132,24 +126,6 @@ class HistoryStats(Reader):
             {field.decode(): int(count) for field, count in counts.items()}
             for counts in pipeline.execute()
         ]
-
-
-def _values(fields: dict[str, int], prefix: str) -> dict[str, int]:
-    return {field: count for field, count in fields.items() if field.startswith(prefix)}
-
-
-def _top_of_property(fields: Counter[str], name: str, limit: int) -> Top:
-    """Of one property; what its values do not add up to is of values that were not kept."""
-    begin = f"{PROPERTY_VALUE.prefix}{name}\0"
-    values = Counter({f.removeprefix(begin): n for f, n in _values(fields, begin).items()})
-    total = max(fields[PROPERTY.prefix + name], values.total())
-    metric = PROPERTY_VALUE.metric
-    return Top(metric, _ranked(values, metric, limit), total, total - values.total())
-
-
-def _ranked(values: Counter[str], metric: str, limit: int) -> list[dict[str, Any]]:
-    top = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:limit]
-    return [{"value": value, metric: count} for value, count in top]
 
 
 def _totals(sums: Sequence[int], visitors: int) -> dict[str, Any]:
@@ -168,6 +144,21 @@ def _totals(sums: Sequence[int], visitors: int) -> dict[str, Any]:
     }
 
 
+def _parts(time_zone: str, first: date, last: date, until: int | None) -> list[tuple[str, int]]:
+    """Period and bucket of what the days up to `until` are made of: days, hours, minutes."""
+    if until is None:
+        return [(keys.DAY, day_number(day)) for day in days(first, last)]
+    hours = local_hours(last, time_zone)
+    ends = [*hours[1:], day_start(last + timedelta(days=1), time_zone)]
+    spans = list(zip(hours, ends, strict=True))
+    begun = [hour for hour, end in spans if hour < until < end]
+    return [
+        *((keys.DAY, day_number(day)) for day in days(first, last)[:-1]),
+        *((keys.HOUR, hour) for hour, end in spans if end <= until),
+        *((keys.MINUTE, m) for hour in begun for m in range(hour // 60, until // 60)),
+    ]
+
+
 def _buckets(time_zone: str, first: date, last: date, interval: str) -> list[tuple[str, int, str]]:
     """Period, bucket and beginning of each, as keys and people have them."""
     if interval == DAY:
@@ -175,7 +166,7 @@ def _buckets(time_zone: str, first: date, last: date, interval: str) -> list[tup
     if interval == HOUR:
         hours = [hour for day in days(first, last) for hour in local_hours(day, time_zone)]
         return [(keys.HOUR, hour, _iso(hour, time_zone)) for hour in dict.fromkeys(hours)]
-    end = day_start(date.fromordinal(last.toordinal() + 1), time_zone)
+    end = day_start(last + timedelta(days=1), time_zone)
     minutes = range(day_start(first, time_zone) // 60, end // 60)
     return [(keys.MINUTE, minute, _iso(minute * 60, time_zone)) for minute in minutes]
 

@@ -1,7 +1,7 @@
 """What happens now: who is here, the last half hour, the last events, all by arrival."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,9 @@ from processing.dimensions import ALL, PAGE, SECOND
 from processing.freshness import NOTHING_KNOWN, Freshness
 from processing.live_counts import FEED_EVENTS, LIVE_MINUTES, NOW_MS
 
+# Each new event sends them anew to everybody who watches.
+LIVE_FEED_EVENTS = 20
+
 
 class LiveStats(Freshness):
     """Tells it; `now_ms` is the present in Unix milliseconds."""
@@ -20,23 +23,24 @@ class LiveStats(Freshness):
     def now(self, site: Site, now_ms: int) -> dict[str, Any]:
         """Visitors of the last five minutes, by arrival: the page each was on last, where they
         came from, their countries; and the last events, newest first."""
-        names = self._keys(site)
-        visitors = self._visitors(names, now_ms)
-        return {
-            "visitors": len(visitors),
-            "pages": _ranked("path", self._by(names.now_pages, visitors)),
-            "referrers": _ranked("referrer", self._by(names.now_referrers, visitors)),
-            "countries": _ranked("country", self._by(names.now_countries, visitors)),
-            "feed": self.feed(site),
-        }
+        return {**self._here(self._keys(site), now_ms), "feed": self.feed(site)}
 
-    def feed(self, site: Site) -> list[dict[str, Any]]:
+    def feed(self, site: Site, count: int = FEED_EVENTS) -> list[dict[str, Any]]:
         """The last events that arrived, newest first, as `FeedEvent` has them."""
-        newest = self.client.zrevrange(self._keys(site).feed, 0, FEED_EVENTS - 1)
+        newest = self.client.zrevrange(self._keys(site).feed, 0, count - 1)
         return [msgspec.json.decode(event) for event in newest]
 
+    def views_in(self, site: Site, minutes: Sequence[int]) -> list[int]:
+        """Page views that happened in each of these minutes, Unix seconds / 60."""
+        names = self._keys(site)
+        pipeline = self.client.pipeline(transaction=False)
+        for minute in minutes:
+            pipeline.hget(names.views(keys.MINUTE, minute), ALL)
+        return [int(views or 0) for views in pipeline.execute()]
+
     def live(self, site: Site, now_ms: int) -> dict[str, Any]:
-        """The `state` of the live page (SPEC.md §8)."""
+        """What the live page shows now: its `state` (SPEC.md §8), with `referrers` as `now` tells
+        them instead of `sources`, and without what was yesterday."""
         names = self._keys(site)
         day = day_number(today(site.time_zone, now_ms))
         second = now_ms // 1_000
@@ -48,11 +52,12 @@ class LiveStats(Freshness):
         for minute in minutes:
             pipeline.hgetall(names.live(minute))
         views_today, visitors_today, last_received, *counts = pipeline.execute()
-        on_page = self._people(names, now_ms)
+        here = self._here(names, now_ms)
+        on_page = {page["path"]: page["visitors"] for page in here["pages"]}
         return {
             **_of_site(site),
             "last_received": int(last_received) if last_received else None,
-            "visitors_now": on_page.total(),
+            "visitors_now": here["visitors"],
             "views_last_minute": _last_minute(counts[-2], counts[-1], second % 60),
             "views_today": int(views_today or 0),
             "visitors_today": visitors_today,
@@ -61,6 +66,9 @@ class LiveStats(Freshness):
                 for minute, count in zip(minutes, counts, strict=True)
             ],
             "pages": _live_pages(counts, on_page),
+            "referrers": here["referrers"],
+            "countries": here["countries"],
+            "feed": self.feed(site, LIVE_FEED_EVENTS),
             "as_of": self.as_of(now_ms),
         }
 
@@ -90,9 +98,15 @@ class LiveStats(Freshness):
             for n, site in enumerate(sites)
         }
 
-    def _people(self, names: keys.SiteKeys, now_ms: int) -> Counter[str]:
-        """Visitors of the last five minutes by the page they were on last."""
-        return self._by(names.now_pages, self._visitors(names, now_ms))
+    def _here(self, names: keys.SiteKeys, now_ms: int) -> dict[str, Any]:
+        """Visitors of the last five minutes, and by what they are told apart."""
+        visitors = self._visitors(names, now_ms)
+        return {
+            "visitors": len(visitors),
+            "pages": _ranked("path", self._by(names.now_pages, visitors)),
+            "referrers": _ranked("referrer", self._by(names.now_referrers, visitors)),
+            "countries": _ranked("country", self._by(names.now_countries, visitors)),
+        }
 
     def _visitors(self, names: keys.SiteKeys, now_ms: int) -> list[bytes]:
         found: list[bytes] = self.client.zrange(names.now, now_ms - NOW_MS, "+inf", byscore=True)
@@ -117,8 +131,7 @@ def empty_state(site: Site) -> dict[str, Any]:
     return {
         **_of_site(site),
         **dict.fromkeys((*numbers, "visitors_today")),
-        "minutes": [],
-        "pages": [],
+        **{name: [] for name in ("minutes", "pages", "referrers", "countries", "feed")},
         "as_of": {"at": None, **NOTHING_KNOWN},
     }
 
@@ -140,7 +153,7 @@ def _last_minute(before: dict[bytes, bytes], current: dict[bytes, bytes], second
 
 
 def _live_pages(
-    counts: Sequence[dict[bytes, bytes]], on_page: Counter[str]
+    counts: Sequence[dict[bytes, bytes]], on_page: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """The pages of the last 30 minutes, most viewed first, at most 50."""
     views: Counter[str] = Counter()

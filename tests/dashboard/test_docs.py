@@ -52,7 +52,7 @@ def test_it_describes_what_is_asked_and_answered() -> None:
     top = {p["name"] for p in paths["/api/v1/stats/{site}/top"]["get"]["parameters"]}
     assert top == {"site", "dimension", "from", "to", "limit"}
     series = {p["name"] for p in paths["/api/v1/stats/{site}/timeseries"]["get"]["parameters"]}
-    assert series == {"site", "interval", "from", "to"}
+    assert series == {"site", "interval", "from", "to", "dimension", "value"}
     ledger = paths["/api/v1/ledger"]["get"]
     assert {parameter["name"] for parameter in ledger["parameters"]} == {"site", "from", "to"}
     of_log, of_site = ledger["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"]

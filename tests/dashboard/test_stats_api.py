@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from ingest.models import Site
-from processing.history_stats import PROPERTY_OF
 from processing.stats import now_ms
+from processing.top_values import PROPERTY_OF
 from tests.dashboard.counting import CountedStore, local
 
 DAY = date(2026, 11, 20)
@@ -92,6 +92,7 @@ TOP = [
     ("browser", "pageviews", [("Firefox", 2), ("Safari", 1)]),
     ("browser_version", "pageviews", [("Firefox 139", 1), ("Firefox 140", 1)]),
     ("country", "pageviews", []),
+    ("bot_page", "bots", [("/a", 1), ("/robots.txt", 1)]),
     ("event", "events", [("signup", 1)]),
     ("prop", "events", [("plan", 2)]),
     (f"{PROPERTY_OF}plan", "events", [("pro", 1), ("true", 1)]),
@@ -107,6 +108,7 @@ def test_it_ranks_the_values_of_a_dimension(
     assert (found["dimension"], found["metric"]) == (dimension, metric)
     assert found["results"] == [{"value": value, metric: count} for value, count in values]
     assert (found["total"], found["other"]) == (sum(count for _, count in values), 0)
+    assert found["values"] == len(values)
     limited = body(reader, "top", dimension=dimension, limit=1, **DAYS)
     assert limited["results"] == found["results"][:1] and limited["total"] == found["total"]
 
@@ -133,6 +135,7 @@ def test_it_tells_what_is_not_kept_value_by_value(
         ("top", {"dimension": "shoe"}, "dimension", "prop:<name>"),
         ("top", {"dimension": "page", "limit": "0"}, "limit", "from 1 to 1000"),
         ("timeseries", {"interval": "week"}, "interval", "must be one of minute, hour, day"),
+        ("timeseries", {"dimension": "shoe"}, "dimension", "must be one of page, entry_page"),
         (
             "timeseries",
             {"interval": "minute", "from": "2026-11-01", "to": "2026-11-03"},
@@ -195,3 +198,31 @@ def test_it_feeds_the_last_fifty_events(counted: CountedStore, site: Site, reade
         "name": "pageview",
         "path": "/0",
     }
+
+
+def test_it_tells_one_value_over_time(morning: CountedStore, reader: Client) -> None:
+    asked = {"interval": "hour", **DAYS}
+    hours = body(reader, "timeseries", dimension="browser", value="Firefox", **asked)["results"]
+    assert hours[10] == {"time": "2026-11-20T10:00:00+00:00", "pageviews": 2}
+    assert sum(hour["pageviews"] for hour in hours) == 2
+    for dimension, value, metric, total in [
+        ("page", "/b", "pageviews", 1),
+        ("page", "*b", "pageviews", 0),
+        ("entry_page", "/a", "visits", 2),
+        ("bot_page", "/a", "bots", 1),
+        (f"{PROPERTY_OF}plan", "pro", "events", 1),
+    ]:
+        days = body(reader, "timeseries", dimension=dimension, value=value, **DAYS)["results"]
+        assert days == [{"time": str(DAY), metric: total}]
+
+
+def test_it_tells_pages_by_the_minute_and_nothing_else(
+    counted: CountedStore, site: Site, reader: Client
+) -> None:
+    counted.count(counted.view(site, "/now", browser="Firefox"))
+    asked = {"interval": "minute", "value": "/now"}
+    minutes = body(reader, "timeseries", dimension="page", **asked)["results"]
+    assert sum(minute["pageviews"] for minute in minutes) == 1
+    response = reader.get("/api/v1/stats/example.com/timeseries", asked | {"dimension": "browser"})
+    assert response.status_code == 400
+    assert "only pages are counted" in response.json()["error"]["reason"]

@@ -1,4 +1,4 @@
-// Views a minute as thirty bars; the last one is the minute that is going on.
+// Numbers over time as bars, and those of the time before as a faint line behind them.
 
 const element = (name, className, text) => {
   const made = document.createElement(name);
@@ -7,48 +7,109 @@ const element = (name, className, text) => {
   return made;
 };
 
+const SVG = "http://www.w3.org/2000/svg";
+const LABELS = 7;
+// Of the chart's width: what begins later would run out of it, or into “now”.
+const LAST_LABEL = 0.85;
+
 export class Chart {
-  constructor(container, time) {
+  // `before` names what the faint line is of; `end` is written at the right end.
+  constructor(container, { before = "before", end = "" } = {}) {
     this.container = container;
-    this.time = time;
+    this.before = before;
+    this.end = end;
     this.bars = new Map();
     this.top = element("span", "top note");
     this.plot = element("div", "plot");
+    this.line = document.createElementNS(SVG, "svg");
+    this.line.setAttribute("preserveAspectRatio", "none");
+    this.path = this.line.appendChild(document.createElementNS(SVG, "path"));
     this.axis = element("div", "axis note");
-    container.append(this.top, this.plot, this.axis);
+    this.said = element("span", "unseen");
+    this.said.setAttribute("role", "status");
+    container.append(this.top, this.plot, this.line, this.axis);
+    document.body.append(this.said);
+    container.tabIndex = 0;
+    container.addEventListener("keydown", (event) => this.walk(event));
+    container.addEventListener("blur", () => this.point(null));
   }
 
-  show(minutes) {
-    const most = niceTop(Math.max(...minutes.map(([, views]) => views), 0));
+  // `points`, oldest first: `key` (by default the label), `label`, `views` (null: still to come)
+  // and `before` (null: not known); `current`: which of them is still running.
+  show(points, current = null) {
+    this.points = points;
+    const most = niceTop(Math.max(...points.map(({ views, before }) => Math.max(views ?? 0, before ?? 0)), 0));
     this.top.textContent = most.toLocaleString("en");
-    this.container.setAttribute("aria-label", describe(minutes, this.time));
-    for (const [minute, bar] of this.bars) {
-      if (!minutes.length || minute < minutes[0][0]) { bar.remove(); this.bars.delete(minute); }
-    }
-    minutes.forEach(([minute, views], n) => {
-      const bar = this.bars.get(minute) ?? this.add(minute);
-      bar.style.setProperty("--height", `${(100 * views) / most}%`);
-      bar.classList.toggle("current", n === minutes.length - 1);
-      bar.dataset.tip = `${this.time(minute * 60_000)} · ${views.toLocaleString("en")} ${views === 1 ? "view" : "views"}`;
+    this.container.setAttribute("aria-label", describe(points, current));
+    const keys = new Set(points.map(keyOf));
+    for (const [key, bar] of this.bars) if (!keys.has(key)) { bar.remove(); this.bars.delete(key); }
+    points.forEach((point, n) => {
+      const bar = this.bars.get(keyOf(point)) ?? this.add(keyOf(point));
+      if (this.plot.children[n] !== bar) this.plot.insertBefore(bar, this.plot.children[n] ?? null);
+      bar.style.setProperty("--height", `${(100 * (point.views ?? 0)) / most}%`);
+      bar.classList.toggle("current", n === current);
+      bar.classList.toggle("to-come", point.views === null);
+      bar.classList.toggle("early", n < points.length * 0.2);
+      bar.classList.toggle("late", n > points.length * 0.8);
+      bar.dataset.tip = this.tip(point);
     });
-    this.label(minutes);
+    this.draw(points, most);
+    this.label(points);
   }
 
-  add(minute) {
-    const bar = element("div", "minute");
+  add(key) {
+    const bar = element("div", "slot");
     bar.append(element("i", ""));
-    this.bars.set(minute, bar);
-    this.plot.append(bar);
+    this.bars.set(key, bar);
     return bar;
   }
 
-  label(minutes) {
-    if (!minutes.length || this.labelled === minutes[0][0]) return;
-    this.labelled = minutes[0][0];
-    const at = [0, 10, 20].map((n) => element("span", "", this.time(minutes[n][0] * 60_000)));
-    this.axis.replaceChildren(...at, element("span", "", "now"));
+  tip({ label, views, before }) {
+    const parts = [label];
+    if (views !== null) parts.push(counted(views));
+    if (before !== null) parts.push(`${before.toLocaleString("en")} ${this.before}`);
+    return parts.join(" · ");
+  }
+
+  draw(points, most) {
+    const at = points.flatMap(({ before }, n) => (before === null ? [] : [[n + 0.5, 100 - (100 * before) / most]]));
+    this.line.setAttribute("viewBox", `0 0 ${points.length || 1} 100`);
+    this.path.setAttribute("d", at.length > 1 ? `M${at.map((place) => place.join(" ")).join("L")}` : "");
+  }
+
+  label(points) {
+    const first = points.length ? `${keyOf(points[0])} ${points.length}` : "";
+    if (this.labelled === first) return;
+    this.labelled = first;
+    const step = Math.ceil(points.length / LABELS);
+    const labels = points.flatMap((point, n) => {
+      if (n % step || n > points.length * LAST_LABEL) return [];
+      const text = element("span", "", point.label);
+      text.style.left = `${(100 * n) / points.length}%`;
+      return [text];
+    });
+    this.axis.replaceChildren(...labels, ...(this.end ? [element("span", "end", this.end)] : []));
+  }
+
+  walk(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !this.points.length) return;
+    event.preventDefault();
+    const at = this.points.findIndex((point) => keyOf(point) === this.pointed);
+    const next = at < 0 ? (step > 0 ? 0 : this.points.length - 1) : at + step;
+    this.point(this.points[Math.min(Math.max(next, 0), this.points.length - 1)]);
+  }
+
+  point(point) {
+    this.bars.get(this.pointed)?.classList.remove("pointed");
+    this.pointed = point && keyOf(point);
+    this.bars.get(this.pointed)?.classList.add("pointed");
+    this.said.textContent = point ? this.tip(point) : "";
   }
 }
+
+const keyOf = (point) => point.key ?? point.label;
+const counted = (views) => `${views.toLocaleString("en")} ${views === 1 ? "view" : "views"}`;
 
 // The least round number that the highest bar fits under.
 function niceTop(most) {
@@ -56,10 +117,11 @@ function niceTop(most) {
   return [1, 2, 3, 4, 5, 6, 8, 10].map((n) => n * power).find((top) => top >= Math.max(most, 4));
 }
 
-function describe(minutes, time) {
-  if (!minutes.length) return "No numbers";
-  const views = minutes.map(([, n]) => n);
-  const [busiest, most] = minutes.reduce((a, b) => (b[1] > a[1] ? b : a));
-  const sum = views.reduce((a, b) => a + b, 0);
-  return `${sum} views in 30 minutes, at most ${most} a minute at ${time(busiest * 60_000)}; ${views.at(-1)} in the current minute`;
+function describe(points, current) {
+  const known = points.filter(({ views }) => views !== null);
+  if (!known.length) return "No numbers";
+  const busiest = known.reduce((a, b) => (b.views > a.views ? b : a));
+  const sum = known.reduce((total, { views }) => total + views, 0);
+  const now = current === null ? "" : `; ${points[current].views} at ${points[current].label}, so far`;
+  return `${sum} from ${known[0].label} to ${known.at(-1).label}, most at ${busiest.label}: ${busiest.views}${now}. Arrow keys tell one after the other.`;
 }

@@ -24,3 +24,10 @@ export function clock(timeZone, withSeconds) {
   const format = new Intl.DateTimeFormat("en", options);
   return (milliseconds) => format.format(milliseconds);
 }
+
+// How much more or less than before, in percent.
+export function change(now, before) {
+  const more = Math.round((100 * (now - before)) / before);
+  if (more >= 1_000) return `×${exact(Math.round(now / before))}`;
+  return more === 0 ? "±0%" : `${more > 0 ? "+" : "−"}${Math.abs(more)}%`;
+}

@@ -1,22 +1,32 @@
-// The live page of one site.
+// One site as it is now.
 
 import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
-import { clock, compact, duration, exact } from "./format.js";
-import { Pages } from "./pages.js";
+import { Feed } from "./feed.js";
+import { change, clock, compact, exact } from "./format.js";
+import { nameOf } from "./names.js";
+import { noticeOf, noticeOfAge } from "./notice.js";
+import { Ranking } from "./ranking.js";
+import { followSwitch } from "./switch.js";
+import { Trust } from "./trust.js";
 
-const BEHIND_S = 5;
+// Of the pages; the others are behind a button.
+const MOST_ROWS = 10;
 const find = (id) => document.getElementById(id);
 const first = JSON.parse(find("state").textContent);
 const minuteTime = clock(first.time_zone, false);
-const secondTime = clock(first.time_zone, true);
-const chart = new Chart(find("chart"), minuteTime);
-const pages = new Pages(find("pages"), find("no-pages"));
+const chart = new Chart(find("chart"), { before: "yesterday", end: "now" });
+const trust = new Trust(first.time_zone);
+const pages = new Ranking(find("pages"), find("no-pages"));
+const sources = new Ranking(find("sources"), find("no-sources"));
+const countries = new Ranking(find("countries"), find("no-countries"));
+const feed = new Feed(find("feed"), find("no-feed"), find("feed-held"), clock(first.time_zone, true));
 const figures = [...document.querySelectorAll("[data-figure]")];
 
 let shown = first;
 let shownAt = performance.now();
 let connected = false;
+let allPages = false;
 let version = null;
 
 function show(state, page) {
@@ -26,56 +36,61 @@ function show(state, page) {
   find("waiting").hidden = !waiting;
   find("board").hidden = waiting;
   find("paused").hidden = state.active;
-  for (const figure of figures) {
-    const number = state[figure.dataset.figure];
-    figure.textContent = compact(number);
-    figure.title = exact(number);
-  }
-  chart.show(state.minutes);
-  pages.show(state.pages);
+  for (const figure of figures) write(figure, state[figure.dataset.figure]);
+  showYesterday(state);
+  showMinutes(state);
+  showPages(state.pages);
+  sources.show(people(state.sources, "Direct or unknown"));
+  countries.show(people(state.countries, "Unknown", (code) => nameOf("region", code)));
+  feed.show(state.feed);
   document.title = state.visitors_now === null ? `${state.name} · live` : `${compact(state.visitors_now)} now · ${state.name}`;
-  if (page && version && page !== version) notice("This page is older than the server. ", "Reload it", location.href);
+  if (page && version && page !== version) noticeOfAge();
   version ??= page;
 }
 
-// What the numbers are worth: the dot, the words, and the reason behind them.
-function judge() {
-  const { state, age_seconds: age, through, lag } = shown.as_of;
-  const seconds = age === null ? null : age + (performance.now() - shownAt) / 1000;
-  if (!connected) return ["gone", through ? `disconnected, showing ${secondTime(Date.parse(through))}` : "disconnected", "The page tries to connect again by itself."];
-  if (state === "unavailable") return ["gone", "no live store", "The live store does not answer. Page views are still accepted and will be counted."];
-  if (state === "rebuilding") return ["busy", `rebuilding ${Math.floor(100 * shown.as_of.rebuilt)}%`, "The live store was emptied. Its numbers are counted again from the archive and the log. New page views are safe and will be counted too."];
-  if (state === "unknown") return ["gone", "not counting yet", "No consumer has reported yet. Page views are accepted and will be counted when one runs."];
-  const complete = `Everything that arrived until ${secondTime(Date.parse(through))} is in these numbers.`;
-  if (seconds < BEHIND_S) return ["live", "live", complete];
-  const waiting = lag === null ? "No consumer has reported for some seconds." : `${exact(lag)} events wait to be counted.`;
-  return ["behind", `${duration(seconds)} behind`, `${complete} ${waiting}`];
+function write(figure, number) {
+  figure.textContent = compact(number);
+  figure.title = exact(number);
 }
 
-function trust() {
-  const [kind, word, detail] = judge();
-  const badge = find("trust");
-  badge.hidden = false;
-  badge.dataset.state = kind;
-  for (const [id, text] of [["trust-word", word], ["trust-detail", detail]]) {
-    if (find(id).textContent !== text) find(id).textContent = text;
-  }
+function showYesterday({ views_today: views, yesterday }) {
+  const line = find("yesterday");
+  line.hidden = !yesterday?.views || views === null;
+  if (line.hidden) return;
+  line.firstElementChild.textContent = change(views, yesterday.views);
+  line.lastElementChild.textContent = `was ${compact(yesterday.views)} yesterday`;
+  line.title = exact(yesterday.views);
 }
 
-function notice(text, link, address) {
-  const line = find("notice");
-  const anchor = Object.assign(document.createElement("a"), { href: address, textContent: link });
-  line.replaceChildren(text, anchor);
-  line.hidden = false;
+function showMinutes({ minutes, yesterday }) {
+  const before = yesterday?.minutes.some(Boolean) ? yesterday.minutes : [];
+  find("yesterday-key").hidden = !before.length;
+  const points = minutes.map(([minute, views], n) => ({ key: minute, label: minuteTime(minute * 60_000), views, before: before[n] ?? null }));
+  chart.show(points, points.length ? points.length - 1 : null);
 }
+
+function showPages(list) {
+  const button = find("all-pages");
+  button.hidden = list.length <= MOST_ROWS + 1;
+  button.textContent = allPages ? "Fewer" : `All ${list.length}`;
+  const rows = allPages || button.hidden ? list : list.slice(0, MOST_ROWS);
+  pages.show(rows.map(({ path, views, visitors_now: people }) => ({ key: path, size: views, numbers: [people || null, views] })));
+}
+
+// The first of a list, then how many people are in none of its rows.
+function people({ results, more, other, unknown }, nothing, name = (value) => value) {
+  const rows = results.map(({ value, visitors }) => ({ key: value, text: name(value), size: visitors, numbers: [visitors] }));
+  if (more) rows.push({ key: "\0more", text: `${more} more`, size: 0, numbers: [other], rest: true });
+  if (unknown) rows.push({ key: "\0unknown", text: nothing, size: 0, numbers: [unknown], rest: true });
+  return rows;
+}
+
+const judge = () => trust.show(shown.as_of, (performance.now() - shownAt) / 1000, connected);
 
 function lost(reason) {
   connected = false;
-  trust();
-  const back = `/login?next=${encodeURIComponent(location.pathname)}`;
-  if (reason === "logged out") notice("You are logged out. ", "Log in again", back);
-  if (reason === "not allowed") notice("You may no longer see this site. ", "All sites", "/?all");
-  if (reason === "no site") notice("This site was removed. ", "All sites", "/?all");
+  judge();
+  noticeOf(reason);
 }
 
 async function copy(button) {
@@ -92,10 +107,10 @@ async function copy(button) {
 }
 
 for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copy(button));
-find("site-switch")?.addEventListener("change", (event) => { location.href = event.target.value; });
-
+find("all-pages").addEventListener("click", () => { allPages = !allPages; showPages(shown.pages); });
+followSwitch();
 show(first, null);
 const address = new URL(`/ws/live/${encodeURIComponent(first.site)}`, location.href);
 address.protocol = address.protocol.replace("http", "ws");
-new Connection(address, (state, page) => { connected = true; show(state, page); trust(); }, lost);
-setInterval(trust, 500);
+new Connection(address, (state, page) => { connected = true; show(state, page); judge(); }, lost);
+setInterval(judge, 500);

@@ -1,6 +1,8 @@
 // Runs before the page is drawn, so that it never flashes in the other theme.
 {
   const root = document.documentElement;
+  // What needs no script is shown until this says that there is one.
+  root.classList.add("scripted");
   const kept = localStorage.getItem("theme");
   if (kept) root.dataset.theme = kept;
   const wish = matchMedia("(prefers-color-scheme: dark)");

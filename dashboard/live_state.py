@@ -1,0 +1,112 @@
+"""The `state` of the live page (SPEC.md §8): what the live store tells, in the viewers' words,
+beside what it told yesterday."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from dashboard.kept import Kept
+from dashboard.period import running_day
+from ingest.enrichment.attribution import referrer_host
+from ingest.enrichment.sources import find_source
+from ingest.models import Site
+from processing.calendar import today
+from processing.live_counts import LIVE_MINUTES
+from processing.live_stats import empty_state
+from processing.stats import Stats
+
+State = dict[str, Any]
+_DAY_MINUTES = 1_440
+# Rows of sources and of countries.
+LISTED = 10
+
+
+class LiveStates:
+    """Reads them; what was yesterday only once a minute."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._yesterdays: dict[str, tuple[int, State]] = {}
+
+    def read(self, site: Site, now_ms: int) -> State:
+        """Raises `redis.RedisError`."""
+        state = _worded(site, self._stats.live(site, now_ms))
+        return {**state, "yesterday": self._yesterday(site, now_ms)}
+
+    def _yesterday(self, site: Site, now_ms: int) -> State:
+        minute = now_ms // 60_000
+        read_at, found = self._yesterdays.get(site.public_id, (None, {}))
+        if read_at != minute:
+            found = read_yesterday(self._stats, site, now_ms)
+            self._yesterdays[site.public_id] = minute, found
+        return found
+
+
+def read_yesterday(stats: Stats, site: Site, now_ms: int) -> State:
+    """`views` until the clock showed what it shows now, null where they are not kept; `minutes`:
+    page views of the same half hour, empty where they are not kept."""
+    kept = Kept.of(site)
+    before = running_day(today(site.time_zone, now_ms)).before(kept, site.time_zone, now_ms)
+    views = None
+    if before is not None:
+        views = stats.totals(site, before.first, before.last, before.until)["pageviews"]
+    last = now_ms // 60_000 - _DAY_MINUTES
+    minutes = range(last - LIVE_MINUTES + 1, last + 1)
+    are_kept = kept.has_minutes_since(minutes[0] * 60, now_ms // 1_000)
+    return {"views": views, "minutes": stats.views_in(site, minutes) if are_kept else []}
+
+
+def unavailable(site: Site, last: State | None = None) -> State:
+    """The last state that was read, or an empty one, said not to be true now."""
+    state = last or {**_worded(site, empty_state(site)), "yesterday": None}
+    return {**state, "as_of": {**state["as_of"], "state": "unavailable"}}
+
+
+def _worded(site: Site, state: State) -> State:
+    own = _own_hosts(site)
+    others = {name: value for name, value in state.items() if name != "referrers"}
+    visitors: Counter[str] = Counter()
+    for row in state["referrers"]:
+        if source := _source(row["referrer"], own):
+            visitors[source] += row["visitors"]
+    countries = Counter({row["country"]: row["visitors"] for row in state["countries"]})
+    return {
+        **others,
+        "sources": _listed(visitors, state["visitors_now"]),
+        "countries": _listed(countries, state["visitors_now"]),
+        "feed": [_told(event, own) for event in state["feed"]],
+    }
+
+
+def _listed(visitors: Counter[str], everybody: int | None) -> dict[str, Any]:
+    """The first of them; how many values there are beside these, with how many visitors; and of
+    how many visitors no value is known."""
+    ranked = sorted(visitors.items(), key=lambda item: (-item[1], item[0]))
+    rest = ranked[LISTED:]
+    return {
+        "results": [{"value": value, "visitors": count} for value, count in ranked[:LISTED]],
+        "more": len(rest),
+        "other": sum(count for _, count in rest),
+        "unknown": max(0, (everybody or 0) - visitors.total()),
+    }
+
+
+def _told(event: dict[str, Any], own: Iterable[str]) -> dict[str, Any]:
+    """An event with its source instead of its referrer."""
+    told = {name: value for name, value in event.items() if name != "referrer"}
+    source = _source(event.get("referrer", ""), own)
+    return {**told, "source": source} if source else told
+
+
+def _source(referrer: str, own: Iterable[str]) -> str | None:
+    """Who stands behind the referrer; nobody where it is one of the site's own pages."""
+    host = referrer_host(referrer).removeprefix("www.")
+    if not host or any(host == name or host.endswith(f".{name}") for name in own):
+        return None
+    return find_source(host).name
+
+
+def _own_hosts(site: Site) -> list[str]:
+    """Where the site lives, as far as it is known: its id usually is its domain."""
+    names = [site.public_id, *site.allowed_hostnames.split()]
+    return [name.removeprefix("*.").removeprefix("www.") for name in names]
