@@ -10,6 +10,7 @@ from processing.top_values import PROPERTY_OF, Top
 
 ROWS = 10
 METRICS = {"pageviews": "Views", "visits": "Visits", "events": "Events", "bots": "Bots’ views"}
+ONE_OF = {"pageviews": "view", "visits": "visit", "events": "event", "bots": "bot view"}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.kept import Kept
-from dashboard.panels import DIMENSIONS, METRICS, ROWS, Chosen, panel_tables, tab_of, table
+from dashboard.panels import DIMENSIONS, METRICS, ONE_OF, ROWS, Chosen, panel_tables, tab_of, table
 from dashboard.period import DAYS_A_BAR, Period, Span, chunks, days_text
 from dashboard.wording import change, compact, duration, exact, percent, ratio
 from ingest.models import Site
@@ -179,14 +179,15 @@ def _chart_title(asked: Asked, kept: Kept) -> dict[str, str]:
     hourly = asked.period.interval(kept) == HOUR
     unit = "an hour" if hourly else DAYS_A_BAR[asked.period.days_a_bar]
     if asked.chosen is None:
-        return {"what": "Views", "unit": unit}
+        return {"what": "Views", "unit": unit, "one": ONE_OF["pageviews"]}
     tab = tab_of(asked.chosen.dimension)
-    metric = METRICS[field_of(asked.chosen.dimension, asked.chosen.value)[1]]
+    metric = field_of(asked.chosen.dimension, asked.chosen.value)[1]
     text = asked.chosen.value
     head = tab.label if asked.chosen.dimension.startswith(PROPERTY_OF) else tab.head
     return {
-        "what": metric,
+        "what": METRICS[metric],
         "unit": unit,
+        "one": ONE_OF[metric],
         "head": head,
         "value": text.capitalize() if tab.names == "word" else text,
         "names": tab.names,

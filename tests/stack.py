@@ -111,8 +111,9 @@ class RunningStack:
         """An answer of the JSON API, with the key that the stack made."""
         return self._ask("GET", path, None, Authorization=f"Bearer {self.credentials['api_key']}")
 
-    def track(self, event: dict[str, Any], path: str = "/api/v1/track") -> Any:
-        return self._ask("POST", path, json.dumps(event), **{"Content-Type": "application/json"})
+    def track(self, event: dict[str, Any], path: str = "/api/v1/track", **headers: str) -> Any:
+        headers |= {"Content-Type": "application/json"}
+        return self._ask("POST", path, json.dumps(event), **headers)
 
     def _ask(self, method: str, path: str, body: str | None, **headers: str) -> Any:
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=15)) as connection:

@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from dashboard.api import stats
 from dashboard.models import ApiKey
 from ingest.models import Site
 from processing.counters import connect
+from tests.browser import chromium
 from tests.conftest import Servers
 from tests.dashboard.counting import TOPIC, CountedStore
+from tests.dashboard.watching import log_in
+from tests.stack import RunningStack
 from tracker_site.embedded.servers import Valkey
 
 
@@ -57,3 +61,39 @@ def site(db: None) -> Site:
 def reader(db: None) -> Client:
     """A program whose key may read every site."""
     return Client(headers={"Authorization": f"Bearer {ApiKey.issue('reader', True)[1]}"})
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """One that believes where requests say that they come from."""
+    directory = tmp_path_factory.mktemp("live") / "data"
+    stack = RunningStack(directory, TRUSTED_PROXIES="127.0.0.0/8")
+    try:
+        yield stack.start()
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser, stack: RunningStack) -> Iterator[BrowserContext]:
+    """A browser in which nobody is logged in; complaints of its pages fail the test."""
+    complaints: list[str] = []
+    with browser.new_context(base_url=stack.url, viewport={"width": 1440, "height": 900}) as new:
+        new.on("weberror", lambda error: complaints.append(str(error.error)))
+        yield new
+    assert complaints == []
+
+
+@pytest.fixture
+def page(context: BrowserContext, stack: RunningStack) -> Page:
+    """A page of somebody who logged in and chose nothing yet."""
+    page = context.new_page()
+    page.goto("/")
+    log_in(page, stack)
+    return page

@@ -10,70 +10,17 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.browser import chromium
+from tests.dashboard.watching import SECOND, add_site, log_in, open_site
 from tests.ingest.enrichment.test_agent import WINDOWS
 from tests.stack import RunningStack
 
 # One server for all of them.
 pytestmark = pytest.mark.xdist_group("live page")
-SECOND = 1_000
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    stack = RunningStack(tmp_path_factory.mktemp("live") / "data")
-    try:
-        yield stack.start()
-    finally:
-        stack.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def context(browser: Browser, stack: RunningStack) -> Iterator[BrowserContext]:
-    """A browser in which nobody is logged in; complaints of its pages fail the test."""
-    complaints: list[str] = []
-    with browser.new_context(base_url=stack.url, viewport={"width": 1440, "height": 900}) as new:
-        new.on("weberror", lambda error: complaints.append(str(error.error)))
-        yield new
-    assert complaints == []
-
-
-@pytest.fixture
-def page(context: BrowserContext, stack: RunningStack) -> Page:
-    """A page of somebody who logged in and chose nothing yet."""
-    page = context.new_page()
-    page.goto("/")
-    log_in(page, stack)
-    return page
-
-
-def log_in(page: Page, stack: RunningStack) -> None:
-    page.get_by_label("User name").fill(stack.credentials["admin_user"])
-    page.get_by_label("Password").fill(stack.credentials["admin_password"])
-    page.get_by_role("button", name="Log in").click()
 
 
 def views_of(page: Page, path: str) -> int:
     row = page.locator("#pages tr").filter(has=page.get_by_text(path, exact=True))
     return int(row.locator("td").last.inner_text()) if row.count() else 0
-
-
-def open_site(page: Page, site: str) -> None:
-    page.goto(f"/sites/{site}/")
-    expect(page.locator("#trust-word")).to_have_text("live", timeout=15 * SECOND)
-
-
-def add_site(page: Page, site: str) -> None:
-    page.goto("/admin/ingest/site/add/")
-    page.locator("[name=public_id]").fill(site)
-    page.locator("[name=_save]").click()
-    expect(page.get_by_text("was added successfully")).to_be_visible()
 
 
 def test_it_moves_within_a_second_of_a_page_view(page: Page, stack: RunningStack) -> None:

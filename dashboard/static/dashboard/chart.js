@@ -1,5 +1,7 @@
 // Numbers over time as bars, and those of the time before as a faint line behind them.
 
+import { rounded } from "./format.js";
+
 const element = (name, className, text) => {
   const made = document.createElement(name);
   made.className = className;
@@ -10,12 +12,14 @@ const element = (name, className, text) => {
 const SVG = "http://www.w3.org/2000/svg";
 const LABELS = 7;
 // Of the chart's width: what begins later would run out of it, or into “now”.
-const LAST_LABEL = 0.85;
+const LAST_LABEL = 0.86;
 
 export class Chart {
-  // `before` names what the faint line is of; `end` is written at the right end.
-  constructor(container, { before = "before", end = "" } = {}) {
+  // `unit` is what is counted, one of it; `before` names what the faint line is of; `end` is
+  // written at the right end.
+  constructor(container, { unit = "view", before = "before", end = "" } = {}) {
     this.container = container;
+    this.unit = unit;
     this.before = before;
     this.end = end;
     this.bars = new Map();
@@ -39,7 +43,7 @@ export class Chart {
   show(points, current = null) {
     this.points = points;
     const most = niceTop(Math.max(...points.map(({ views, before }) => Math.max(views ?? 0, before ?? 0)), 0));
-    this.top.textContent = most.toLocaleString("en");
+    this.top.textContent = rounded(most);
     this.container.setAttribute("aria-label", describe(points, current));
     const keys = new Set(points.map(keyOf));
     for (const [key, bar] of this.bars) if (!keys.has(key)) { bar.remove(); this.bars.delete(key); }
@@ -66,7 +70,7 @@ export class Chart {
 
   tip({ label, views, before }) {
     const parts = [label];
-    if (views !== null) parts.push(counted(views));
+    if (views !== null) parts.push(`${views.toLocaleString("en")} ${this.unit}${views === 1 ? "" : "s"}`);
     if (before !== null) parts.push(`${before.toLocaleString("en")} ${this.before}`);
     return parts.join(" · ");
   }
@@ -109,7 +113,6 @@ export class Chart {
 }
 
 const keyOf = (point) => point.key ?? point.label;
-const counted = (views) => `${views.toLocaleString("en")} ${views === 1 ? "view" : "views"}`;
 
 // The least round number that the highest bar fits under.
 function niceTop(most) {

@@ -3,6 +3,8 @@
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
+const round = new Intl.NumberFormat("en", { notation: "compact" });
+
 export const exact = (number) => (number === null ? "" : whole.format(number));
 
 // 1,234 up to 9,999, then 12.3k.
@@ -10,6 +12,9 @@ export function compact(number) {
   if (number === null) return "—";
   return number < 10_000 ? whole.format(number) : short.format(number).replace("K", "k");
 }
+
+// A round number as shortly as can be: 800, 50k, 2M.
+export const rounded = (number) => round.format(number).replace("K", "k");
 
 export function duration(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`;

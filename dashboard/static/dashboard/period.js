@@ -31,7 +31,7 @@ function draw() {
   trust.show(content("#as-of"), 0, true);
   const container = root.querySelector("#chart");
   if (!container) return;
-  if (chart?.container !== container) chart = new Chart(container, { before: container.dataset.before });
+  if (chart?.container !== container) chart = new Chart(container, container.dataset);
   container.dataset.drawn = "";
   const { points, current } = content("#chart-points");
   chart.show(points, current);
