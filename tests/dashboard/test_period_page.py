@@ -252,3 +252,18 @@ def test_nothing_moves_for_who_wants_it_still(page: Page) -> None:
     open_site(page, "localhost")
     bar = page.locator("#pages th").first
     assert bar.evaluate("(bar) => getComputedStyle(bar).transitionProperty") == "none"
+
+
+def test_it_prints_everything_in_ink(page: Page) -> None:
+    page.emulate_media(color_scheme="dark", media="print")
+    open_site_in_print(page)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for dimension in ("page", "entry_page", "exit_page"):
+        expect(table_of(page, dimension)).to_be_visible()
+    expect(page.get_by_role("tab").first).to_be_hidden()
+
+
+def open_site_in_print(page: Page) -> None:
+    """Paper says nothing of how fresh the page is."""
+    page.goto("/sites/localhost/?period=today")
+    expect(page.locator("#chart[data-drawn]")).to_be_visible()
