@@ -121,7 +121,7 @@ class Enrichment:
         agent, headless, crawler = self.program_again(sender.agent[:MAX_AGENT], sender.hints)
         place, origin = self.where_again(address)
         source, channel = attribute(referrer.host, page.hostname, page.utm, page.click)
-        if request.user_id is not None:
+        if request.user_id is not None and sender.vouches:
             if crawler or origin or agent.browser is None:
                 agent, place = UNKNOWN, NOWHERE
             crawler, origin = False, None
