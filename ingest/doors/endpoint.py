@@ -92,5 +92,11 @@ class Endpoint:
     preflight_status: int = 204
 
 
+def told(refusal: Refusal, names: Mapping[str, str]) -> str:
+    """What is wrong, in the sender's terms."""
+    field = names.get(refusal.field or "", refusal.field)
+    return f"{field}: {refusal.reason}" if field else refusal.reason
+
+
 def refusals(outcomes: Sequence[Outcome]) -> list[Refusal]:
     return [outcome for outcome in outcomes if isinstance(outcome, Refusal)]

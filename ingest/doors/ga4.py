@@ -38,7 +38,7 @@ def _read(request: DoorRequest) -> list[Read]:
     query = read_parameters(request.query)
     stream = text(query.get("measurement_id"), query.get("firebase_app_id"))
     if not stream:
-        raise Refusal(400, "site", None, "measurement_id is needed")
+        raise Refusal(400, "site", None, "is needed, in the query")
     sent = read_object(request.body)
     events = sent.get("events")
     if not isinstance(events, list) or not 1 <= len(events) <= _MOST_EVENTS:

@@ -21,6 +21,7 @@ from ingest.doors.endpoint import (
     Read,
     Reply,
     refusals,
+    told,
 )
 from ingest.doors.reading import (
     absolute,
@@ -118,7 +119,7 @@ def _answer_count(request: DoorRequest, outcomes: Sequence[Outcome]) -> Reply:
 
 def _refuse_count(request: DoorRequest, refusal: Refusal) -> Reply:
     """Browsers show nothing of it, so the reason is in a header."""
-    said = "".join(c if " " <= c <= "~" else "?" for c in _told(refusal))
+    said = "".join(c if " " <= c <= "~" else "?" for c in told(refusal, _NAMES))
     return _image(refusal.status, (("X-Goatcounter", f"not valid: {said}"),))
 
 
@@ -168,7 +169,7 @@ def _token(authorization: str) -> str:
 
 def _answer_api(request: DoorRequest, outcomes: Sequence[Outcome]) -> Reply:
     errors = {
-        str(index): _told(outcome)
+        str(index): told(outcome, _NAMES)
         for index, outcome in enumerate(outcomes)
         if isinstance(outcome, Refusal)
     }
@@ -181,12 +182,9 @@ def _answer_api(request: DoorRequest, outcomes: Sequence[Outcome]) -> Reply:
 
 def _refuse_api(request: DoorRequest, refusal: Refusal) -> Reply:
     realm = (("WWW-Authenticate", "Basic realm=GoatCounter"),) if refusal.status == 401 else ()
-    return Reply(refusal.status, msgspec.json.encode({"error": _told(refusal)}), _JSON, realm)
-
-
-def _told(refusal: Refusal) -> str:
-    field = _NAMES.get(refusal.field or "", refusal.field)
-    return f"{field}: {refusal.reason}" if field else refusal.reason
+    return Reply(
+        refusal.status, msgspec.json.encode({"error": told(refusal, _NAMES)}), _JSON, realm
+    )
 
 
 ENDPOINTS = (

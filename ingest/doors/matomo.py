@@ -80,7 +80,7 @@ def _try_event(sent: Any, request: DoorRequest) -> Read:
 def _event(sent: Sent, request: DoorRequest) -> Read:
     site = text(sent.get("idsite"))
     if not site:
-        raise Refusal(400, "site", None, "idsite is needed")
+        raise Refusal(400, "site", None, "is needed")
     if text(sent.get("rec")) != "1":
         # Matomo answers such a request like any other, and keeps nothing of it.
         return Refusal(200, "rec", sent.get("rec"), "must be 1")

@@ -124,6 +124,7 @@ ENDPOINTS = (
         read=_read,
         answer=_answer,
         refuse=_refuse,
+        names=_NAMES,
         preflight=(
             ("Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE,OPTIONS"),
             ("Access-Control-Allow-Headers", "Authorization,Content-Type,Accept,Origin,User-Agent"),

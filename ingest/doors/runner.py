@@ -19,6 +19,7 @@ from ingest.doors.endpoint import (
     Read,
     Reply,
     refusals,
+    told,
 )
 from ingest.enrichment.client_hints import NO_HINTS
 from ingest.enrichment.crawler import is_program
@@ -58,7 +59,9 @@ class Translated(Accepted[Answered]):
         if not self.is_safe:
             return refuse(self._endpoint, self._request, unavailable(self.trouble))
         reply = self._endpoint.answer(self._request, self._outcomes)
-        reply = _with_headers(self._endpoint, self._request, reply, _remarks(self._outcomes))
+        reply = _with_headers(
+            self._endpoint, self._request, reply, _remarks(self._endpoint, self._outcomes)
+        )
         refused = refusals(self._outcomes)
         if refused and not self.messages:
             return Answered(reply, refused[0].status, refused[0].field)
@@ -159,7 +162,7 @@ def visitor_of(sender: Sender, event: Event) -> Sender:
 def refuse(endpoint: Endpoint, request: DoorRequest, refusal: Refusal) -> Answered:
     """Nothing of the request was taken."""
     reply = endpoint.refuse(request, refusal)
-    remarks = _remarks([refusal])
+    remarks = _remarks(endpoint, [refusal])
     if refusal.retry_after is not None:
         remarks += (("Retry-After", str(refusal.retry_after)),)
     reply = _with_headers(endpoint, request, reply, remarks)
@@ -178,13 +181,13 @@ def _with_headers(
     return reply._replace(headers=(*reply.headers, *endpoint.cors(request), *remarks))
 
 
-def _remarks(outcomes: Sequence[Outcome]) -> Headers:
+def _remarks(endpoint: Endpoint, outcomes: Sequence[Outcome]) -> Headers:
     """Why events are not counted as people's, whatever the original tells."""
     remarks: list[tuple[str, str]] = []
     refused = refusals(outcomes)
     if refused:
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        remarks.append((REFUSED_HEADER, _in_header(str(refused[0])) + more))
+        remarks.append((REFUSED_HEADER, _in_header(told(refused[0], endpoint.names)) + more))
     bots = bots_of(outcomes)
     if bots is not None:
         remarks.append(("X-Tracker-Bot", bots))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ingest.doors.endpoint import DoorRequest, Endpoint, Event, Outcome, Read, Reply
+from ingest.doors.endpoint import DoorRequest, Endpoint, Event, Outcome, Read, Reply, told
 from ingest.doors.reading import (
     fit,
     mapping,
@@ -169,9 +169,9 @@ def _answer(request: DoorRequest, outcomes: Sequence[Outcome]) -> Reply:
 
 def _refuse(request: DoorRequest, refusal: Refusal) -> Reply:
     """Clients look for `code` and `message`."""
-    field = _NAMES.get(refusal.field or "", refusal.field)
-    message = f"{field}: {refusal.reason}" if field else refusal.reason
-    body = {"success": False, "code": _code(refusal.status), "message": message}
+    body = {
+        "success": False, "code": _code(refusal.status), "message": told(refusal, _NAMES),
+    }  # fmt: skip
     return Reply(refusal.status, msgspec.json.encode(body), _JSON)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.doors.endpoint import DoorRequest, Endpoint, Event, Outcome, Read, Reply
+from ingest.doors.endpoint import DoorRequest, Endpoint, Event, Outcome, Read, Reply, told
 from ingest.doors.reading import (
     absolute,
     engagement,
@@ -158,8 +158,7 @@ def _status(refusal: Refusal) -> int:
 
 
 def _error(refusal: Refusal) -> dict[str, Any]:
-    field = _NAMES.get(refusal.field or "", refusal.field)
-    message = f"{field}: {refusal.reason}" if field else refusal.reason
+    message = told(refusal, _NAMES)
     if refusal.field == "site" and refusal.status == 403:
         message = f"Website not found. {message}"
     status = _status(refusal)

@@ -74,6 +74,17 @@ class TrackerDoor:
         (event,) = self.events()
         return event
 
+    def skip(self) -> None:
+        """What came until now is of no interest, as long as it can be read."""
+        self._seen = len(self._log.read())
+
+    def check_event(self, expected: dict[str, Any]) -> None:
+        """Exactly one came; where `expected` names no site, it is the door's."""
+        event = self.event()
+        wanted = {"site": SITE, "bot": None} | expected
+        found = {name: getattr(event, name) for name in wanted}
+        assert found == wanted, f"{found} instead of {wanted}"
+
     def no_event(self) -> None:
         """Nothing came: what is sent now is the next that comes, in each partition."""
         self._marks += 1
