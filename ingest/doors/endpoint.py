@@ -8,10 +8,7 @@ from ingest.pageview import PageView
 from ingest.refusals import Refusal
 
 # What any of them looks at, in lower case.
-HEADERS = (
-    *("accept-language", "authorization", "content-encoding", "content-type"),
-    *("host", "origin", "referer"),
-)
+HEADERS = ("accept-language", "authorization", "content-encoding", "host", "origin", "referer")
 Headers = tuple[tuple[str, str], ...]
 
 CORS_ANY: Headers = (("Access-Control-Allow-Origin", "*"),)
@@ -90,6 +87,11 @@ class Endpoint:
     cors: Callable[[DoorRequest], Headers] = _cors_any
     preflight: Headers = ()
     preflight_status: int = 204
+
+    @property
+    def allowed(self) -> str:
+        """For the header Allow."""
+        return ", ".join((*self.methods, "OPTIONS"))
 
 
 def told(refusal: Refusal, names: Mapping[str, str]) -> str:

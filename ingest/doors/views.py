@@ -33,9 +33,8 @@ def _respond(endpoint: Endpoint, request: HttpRequest) -> HttpResponse:
     if request.method == "OPTIONS":
         return _response(preflight(endpoint, _read(request, b"")))
     if request.method not in endpoint.methods:
-        allowed = ", ".join((*endpoint.methods, "OPTIONS"))
-        body = method_not_allowed(request.method or "", allowed)
-        return HttpResponse(body, "application/json", 405, headers={"Allow": allowed})
+        body = method_not_allowed(request.method or "", endpoint.allowed)
+        return HttpResponse(body, "application/json", 405, headers={"Allow": endpoint.allowed})
     answered = _answer(process_doors(), endpoint, request)
     count_request(answered.status, answered.field, time.perf_counter() - began)
     return _response(answered.reply)
