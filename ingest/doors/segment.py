@@ -43,7 +43,7 @@ Sent = Mapping[str, Any]
 
 def _read(kind: str, request: DoorRequest) -> list[Read]:
     sent = read_object(request.body)
-    return [_event(kind, sent, _write_key(request, sent), sent.get("sentAt"))]
+    return [_try_event(kind, sent, _write_key(request, sent), sent.get("sentAt"))]
 
 
 def _read_batch(request: DoorRequest) -> list[Read]:
@@ -63,8 +63,12 @@ def _one_of_batch(message: Any, key: str, sent_at: Any, shared: Sent) -> Read:
     """`shared` is the context of all."""
     sent = dict(mapping(message))
     sent["context"] = {**shared, **mapping(sent.get("context"))}
+    return _try_event(text(sent.get("type")), sent, key, sent_at)
+
+
+def _try_event(kind: str, sent: Sent, key: str, sent_at: Any) -> Read:
     try:
-        return _event(text(sent.get("type")), sent, key, sent_at)
+        return _event(kind, sent, key, sent_at)
     except Refusal as refusal:
         return refusal
 

@@ -144,7 +144,7 @@ def test_it_takes_what_is_wrong_as_segment_does(
     door: TrackerDoor, path: str, sent: Any, said: str
 ) -> None:
     answer = door.ask(path, sent)
-    assert answer.status == (200 if path == PAGE else 400)
+    assert (answer.status, answer.json) == (200, {"success": True})
     assert answer.headers["x-tracker-refused"].startswith(said)
     door.no_event()
 
