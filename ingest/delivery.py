@@ -72,16 +72,16 @@ class Delivery:
         self.done(self)
 
 
-Told = TypeVar("Told")
+AnswerT = TypeVar("AnswerT")
 
 
-class Accepted(Delivery, ABC, Generic[Told]):
+class Accepted(Delivery, ABC, Generic[AnswerT]):
     """A delivery that knows what its request is answered."""
 
     __slots__ = ()
 
     @abstractmethod
-    def answer(self) -> Told:
+    def answer(self) -> AnswerT:
         """Once it is known of each message whether it is safe."""
 
 

@@ -19,12 +19,13 @@ from django.db import DatabaseError
 from ingest.acceptance import Acceptance, Sender
 from ingest.delivery import (
     Accepted,
+    AnswerT,
     KafkaUnavailable,
     Message,
     Producer,
     ProducerSettings,
-    Told,
 )
+from ingest.enrichment.steps import Told
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
 from ingest.pixel import read_pixel
@@ -81,7 +82,7 @@ class One(Accepted[Answer]):
     __slots__ = ("_bot", "_id")
 
     def __init__(self, page_view: PageView) -> None:
-        super().__init__((message_of(page_view),))
+        super().__init__(((page_view.visitor.encode(), encode(page_view)),))
         self._id = page_view.id
         self._bot = page_view.bot
 
@@ -150,7 +151,8 @@ class Door:
     def read_one(self, body: bytes, sender: Sender) -> One | Answer:
         """One event."""
         try:
-            page_view = self._acceptance.accept(read_event(body), sender, now_ms())
+            told = self.of_sender(sender)
+            page_view = self._acceptance.accept(read_event(body), told, now_ms())
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
@@ -168,8 +170,8 @@ class Door:
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
-            events, now = read_batch(body), now_ms()
-            results = [self.try_event(event, sender, now) for event in events]
+            events, now, told = read_batch(body), now_ms(), self.of_sender(sender)
+            results = [self.try_event(event, told, now) for event in events]
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
@@ -177,7 +179,9 @@ class Door:
         page_views = (result for result in results if isinstance(result, PageView))
         return self._refuse_throttled(page_views) or Many(results)
 
-    def deliver(self, accepted: Accepted[Told], done: Callable[[Accepted[Told]], None]) -> None:
+    def deliver(
+        self, accepted: Accepted[AnswerT], done: Callable[[Accepted[AnswerT]], None]
+    ) -> None:
         """Put it into Kafka; `done` is called with it once it can be answered."""
         if not accepted.messages:
             done(accepted)
@@ -189,7 +193,7 @@ class Door:
             accepted.trouble = str(trouble)
             done(accepted)
 
-    def deliver_and_wait(self, accepted: Accepted[Told]) -> Told:
+    def deliver_and_wait(self, accepted: Accepted[AnswerT]) -> AnswerT:
         """The same for a door that has a thread to wait in."""
         known = threading.Event()
         self.deliver(accepted, lambda _: known.set())
@@ -198,14 +202,16 @@ class Door:
             accepted.trouble = "Kafka did not acknowledge in time: no answer"
         return accepted.answer()
 
-    def try_event(
-        self, event: TrackRequest | Refusal, sender: Sender, now: int
-    ) -> PageView | Refusal:
+    def of_sender(self, sender: Sender) -> Told:
+        """What `try_event` has to know of who sent a request's events."""
+        return self._acceptance.of_sender(sender)
+
+    def try_event(self, event: TrackRequest | Refusal, told: Told, now: int) -> PageView | Refusal:
         """One event of several, that arrived at `now` (Unix ms). Raises `DatabaseError`."""
         if isinstance(event, Refusal):
             return event
         try:
-            return self._acceptance.accept(event, sender, now)
+            return self._acceptance.accept(event, told, now)
         except Refusal as refusal:
             return refusal
 

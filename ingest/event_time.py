@@ -18,7 +18,10 @@ def read_time(timestamp: int | float | str | None, received: int, queue_time: in
     """
     if timestamp is None:
         return received - max(queue_time, 0)
-    ms = _from_text(timestamp) if isinstance(timestamp, str) else _from_number(timestamp)
+    if isinstance(timestamp, str):
+        ms = _from_text(timestamp)
+    else:
+        ms = int(timestamp if timestamp >= _MILLISECONDS_FROM else timestamp * 1_000)
     if ms > received + _MOST_AHEAD_MS:
         raise _refusal(
             timestamp, "lies more than ten minutes in the future; check the sender's clock"
@@ -28,10 +31,6 @@ def read_time(timestamp: int | float | str | None, received: int, queue_time: in
             timestamp, "lies before 2000-01-01; send Unix seconds, milliseconds or ISO 8601"
         )
     return ms
-
-
-def _from_number(number: int | float) -> int:
-    return int(number if number >= _MILLISECONDS_FROM else number * 1_000)
 
 
 def _from_text(text: str) -> int:

@@ -22,16 +22,16 @@ class VisitorHash:
 
     def of_user(self, site: str, user_id: str) -> str:
         """The same for a user of a site for ever."""
-        return _hash(self._key, "user", site, user_id)
+        return _hash(self._key, f"user\0{site}\0{user_id}")
 
     def of_browser(self, site: str, day: date, address: str, agent: str) -> str:
         """The same for an address and user agent for one day; unlinkable between days."""
-        return _hash(self._key + self._salt_of(day), "browser", site, address, agent)
+        text = f"browser\0{site}\0{address}\0{agent}"
+        return _hash(self._key + self._salt_of(day), text)
 
 
-def _hash(key: bytes, *parts: str) -> str:
-    # A separator that no part holds: addresses and site ids have no control characters, and
-    # what a sender chooses freely comes last. BLAKE2 with a key before the text is as good as its
-    # keyed mode, and most texts fit into the same block.
-    text = "\0".join(parts).encode(errors="replace")
-    return blake2b(key + text, digest_size=8).hexdigest()
+def _hash(key: bytes, text: str) -> str:
+    # Its parts are told apart by what none of them holds: addresses and site ids have no control
+    # characters, and what a sender chooses freely comes last. BLAKE2 with a key before the text is
+    # as good as its keyed mode, and most texts fit into the same block.
+    return blake2b(key + text.encode(errors="replace"), digest_size=8).hexdigest()

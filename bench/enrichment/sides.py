@@ -37,8 +37,7 @@ class Sides:
             "source and channel": lambda v: attribution.attribute(
                 attribution.referrer_host(v.request.referrer or ""),
                 v.page.hostname,
-                v.page.utm,
-                v.page.click,
+                *attribution.read_tag(v.page.utm, v.page.click),
             ),
             "browser, system, device": lambda v: agent.read_agent(v.sender.agent, v.sender.hints),
             "country and region": lambda v: self._places.find(v.sender.address),
@@ -69,16 +68,18 @@ class Sides:
         return _timed(step, self._visits)
 
     def _all(self, visit: Visit) -> object:
-        return self._enrichment.enrich(visit.request, visit.sender, _RULES, _NETWORKS)
+        return self._enrichment.enrich(
+            visit.request, self._enrichment.of_sender(visit.sender), _RULES, _NETWORKS
+        )
 
     def _forget(self) -> None:
         """Whatever was remembered of visits; not the compiled patterns."""
         for remembering in (
             agent.remembered, crawler.remembered, origin.find_origin, self._places.find,
-            internal.remembered, headless.remembered, attribution.remembered, path.remembered,
+            internal.remembered, headless.remembered, attribution.attribute, path.remembered,
             screen.screen_class, read_language, self._enrichment.page_again,
             self._enrichment.referrer_again, self._enrichment.program_again,
-            self._enrichment.where_again,
+            self._enrichment.where_again, self._enrichment.sender_again,
         ):  # fmt: skip
             remembering.cache_clear()
 

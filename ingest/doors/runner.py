@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError
@@ -109,7 +110,8 @@ class TrackerDoors:
             event = read_fields(self._with_site(read))
         except Refusal as refusal:
             return refusal
-        return self.door.try_event(event, visitor_of(sender, read), now)
+        visitor = self.door.of_sender(visitor_of(sender, read))
+        return self.door.try_event(event, visitor, now)
 
     def _with_site(self, event: Event) -> dict[str, Any]:
         known = (name for name in event.sites if self.door.knows_site(name))
@@ -146,17 +148,23 @@ def _read_all(endpoint: Endpoint, request: DoorRequest) -> list[Read]:
 def visitor_of(sender: Sender, event: Event) -> Sender:
     """Whose event it is. A program that sends is the site's own server: its user agent and address
     are not the visitor's, and it is no bot for being one."""
-    vouches = not event.names_browser
+    vouches, address = not event.names_browser, _address(event.address)
     if is_program(sender.agent):
-        return sender._replace(
-            address=event.address, agent=event.agent, hints=NO_HINTS, vouches=vouches
-        )
+        return sender._replace(address=address, agent=event.agent, hints=NO_HINTS, vouches=vouches)
     return sender._replace(
-        address=event.address or sender.address,
+        address=address or sender.address,
         agent=event.agent or sender.agent,
         hints=NO_HINTS if event.agent else sender.hints,
         vouches=vouches,
     )
+
+
+def _address(said: str) -> str:
+    """Empty for what is none."""
+    try:
+        return str(ip_address(said))
+    except ValueError:
+        return ""
 
 
 def refuse(endpoint: Endpoint, request: DoorRequest, refusal: Refusal) -> Answered:

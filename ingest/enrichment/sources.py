@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 def find_source(hostname: str) -> Source:
     """The source behind a hostname in lower case; one that is not known is named by it."""
-    hostname = hostname.removeprefix("www.").removesuffix(".")
+    hostname = hostname.removeprefix("www.")
     domains = _domains()
     labels = hostname.split(".")
     for start in range(len(labels)):

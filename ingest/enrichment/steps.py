@@ -5,14 +5,14 @@ sender is no browser or a server then, it speaks for somebody else. It is no bot
 and place are not the visitor's.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from ingest.enrichment.agent import MAX_AGENT, UNKNOWN, Agent, read_agent
-from ingest.enrichment.attribution import attribute, kept_referrer, referrer_host
+from ingest.enrichment.attribution import Tag, attribute, kept_referrer, read_tag, referrer_host
 from ingest.enrichment.bots import BotReason, bot_reason
-from ingest.enrichment.click_id import Click
 from ingest.enrichment.client_hints import ClientHints
 from ingest.enrichment.crawler import is_crawler
 from ingest.enrichment.headless import is_headless
@@ -43,7 +43,7 @@ class Campaign(NamedTuple):
     utm_content: str | None
 
 
-class Enriched(NamedTuple):
+class Enriched(msgspec.Struct, frozen=True, gc=False):
     """Fields of `PageView`, under its names, but for groups of them."""
 
     path: str
@@ -61,14 +61,30 @@ class Enriched(NamedTuple):
     bot: BotReason | None
 
 
+class Told(NamedTuple):
+    """What a sender tells, the same for all events of a request. `address` is the sender's, or
+    empty for what is none."""
+
+    sender: Sender
+    address: str
+    agent: Agent
+    place: Place
+    is_headless: bool
+    is_crawler: bool
+    origin: Origin | None
+    # No browser, or one at a server: events of a `user_id` are somebody else's.
+    is_proxy: bool
+    # Any of what makes a bot, but for what the event itself says.
+    is_suspect: bool
+
+
 class _Page(NamedTuple):
     """What the page's address tells."""
 
     path: str
     hostname: str | None
-    utm: Mapping[str, str]
     campaign: Campaign
-    click: Click | None
+    tag: Tag
 
 
 class _Referrer(NamedTuple):
@@ -100,8 +116,9 @@ class Enrichment:
     def __init__(self, places: PlaceFinder, spammers: frozenset[str]) -> None:
         self._places = places
         self._spammers = spammers
-        # The steps remember by themselves what they were asked; this makes five lookups an event
-        # of eleven. Bounded: three times 8,192 of at most 3 kB, 65,536 of 0.4 kB.
+        # The steps remember by themselves what they were asked; this makes four lookups an event
+        # of eleven. Bounded: four times 8,192 of at most 3 kB, 65,536 of 0.4 kB.
+        self.sender_again = lru_cache(maxsize=8_192)(self._told)
         self.page_again = lru_cache(maxsize=8_192)(_page)
         self.referrer_again = lru_cache(maxsize=8_192)(self._referrer)
         self.program_again = lru_cache(maxsize=8_192)(_program)
@@ -109,29 +126,39 @@ class Enrichment:
 
     def warm_up(self) -> None:
         """Load what the first page view would wait for, about a second."""
-        self.enrich(TrackRequest(page_url="/"), Sender("192.0.2.1", "-"), "", "")
+        self.enrich(TrackRequest(page_url="/"), self.of_sender(Sender("192.0.2.1", "-")), "", "")
+
+    def of_sender(self, sender: Sender) -> Told:
+        """To be asked once for a request, however many events are in it."""
+        short = len(sender.agent + sender.internal + sender.address) <= _REMEMBERED_LENGTH
+        return (self.sender_again if short else self._told)(sender)
 
     def enrich(
-        self, request: TrackRequest, sender: Sender, path_rules: str, internal_addresses: str
+        self, request: TrackRequest, told: Told, path_rules: str, internal_addresses: str
     ) -> Enriched:
-        """The last two are the site's, as the admin writes them."""
-        page = self._read_page(request.page_url, path_rules)
-        referrer = self._read_referrer(request.referrer or "")
-        address = sender.address if len(sender.address) <= _MAX_ADDRESS else ""
-        agent, headless, crawler = self.program_again(sender.agent[:MAX_AGENT], sender.hints)
-        place, origin = self.where_again(address)
-        source, channel = attribute(referrer.host, page.hostname, page.utm, page.click)
-        if request.user_id is not None and sender.vouches:
-            if crawler or origin or agent.browser is None:
-                agent, place = UNKNOWN, NOWHERE
-            crawler, origin = False, None
-        bot = bot_reason(
-            is_internal(address, internal_addresses, sender.internal),
-            headless or bool(request.headless),
-            crawler,
-            origin,
-            referrer.is_spam,
+        """The last two are the site's, as the admin writes them. Raises `Refusal` for a page
+        that is none."""
+        page_url, referred = request.page_url, request.referrer or ""
+        page = (self.page_again if len(page_url) <= _REMEMBERED_LENGTH else _page)(
+            page_url, path_rules
         )
+        referrer = (self.referrer_again if len(referred) <= _REMEMBERED_LENGTH else self._referrer)(
+            referred
+        )
+        source, channel = attribute(referrer.host, page.hostname, *page.tag)
+        agent, place = told.agent, told.place
+        vouched = request.user_id is not None and told.sender.vouches
+        if vouched and told.is_proxy:
+            agent, place = UNKNOWN, NOWHERE
+        bot = None
+        if told.is_suspect or internal_addresses or referrer.is_spam or request.headless:
+            bot = bot_reason(
+                is_internal(told.address, internal_addresses, told.sender.internal),
+                told.is_headless or bool(request.headless),
+                told.is_crawler and not vouched,
+                None if vouched else told.origin,
+                referrer.is_spam,
+            )
         screen, language, time_zone = request.screen, request.language, request.time_zone
         return Enriched(
             page.path,
@@ -149,13 +176,21 @@ class Enrichment:
             bot,
         )
 
-    def _read_page(self, page_url: str, path_rules: str) -> _Page:
-        short = len(page_url) <= _REMEMBERED_LENGTH
-        return (self.page_again if short else _page)(page_url, path_rules)
-
-    def _read_referrer(self, text: str) -> _Referrer:
-        short = len(text) <= _REMEMBERED_LENGTH
-        return self.referrer_again(text) if short else self._referrer(text)
+    def _told(self, sender: Sender) -> Told:
+        address = sender.address if len(sender.address) <= _MAX_ADDRESS else ""
+        agent, headless, crawler = self.program_again(sender.agent[:MAX_AGENT], sender.hints)
+        place, origin = self.where_again(address)
+        return Told(
+            sender,
+            address,
+            agent,
+            place,
+            headless,
+            crawler,
+            origin,
+            is_proxy=crawler or origin is not None or agent.browser is None,
+            is_suspect=headless or crawler or origin is not None or bool(sender.internal),
+        )
 
     def _referrer(self, text: str) -> _Referrer:
         host = referrer_host(text)
@@ -169,7 +204,7 @@ def _page(page_url: str, path_rules: str) -> _Page:
     page = read_page_url(page_url)
     path = normalise(path_rules, page.path, page.query)
     campaign = Campaign(*(page.utm.get(name) for name in Campaign._fields))
-    return _Page(path, page.hostname, page.utm, campaign, page.click)
+    return _Page(path, page.hostname, campaign, read_tag(page.utm, page.click))
 
 
 def _program(user_agent: str, hints: ClientHints) -> _Program:

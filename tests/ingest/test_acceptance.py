@@ -39,7 +39,7 @@ def test_every_field_is_what_it_is_called() -> None:
     visitors = VisitorHash("secret", lambda day: day.isoformat().encode())
     enrichment = Enrichment(PlaceFinder(place_file("")), frozenset())
     acceptance = Acceptance(SiteDirectory(0.0), "", visitors, enrichment)
-    page_view = acceptance.accept(request, sender, NOW)
+    page_view = acceptance.accept(request, acceptance.of_sender(sender), NOW)
     assert page_view == PageView(
         id="an id",
         retryable=True,

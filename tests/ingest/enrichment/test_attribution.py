@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.enrichment.attribution import attribute, kept_referrer, referrer_host
+from ingest.enrichment.attribution import attribute, kept_referrer, read_tag, referrer_host
 from ingest.enrichment.click_id import find_click
 
 PAGE = "www.example.com"
@@ -20,6 +20,8 @@ PAGE = "www.example.com"
         ("https://example.com/a", {}, "", None, None),
         ("https://www.example.com/", {}, "", None, None),
         ("not an address", {}, "", None, "Direct"),
+        ("https://./", {}, "", None, "Direct"),
+        ("https://www.google.com./", {}, "", "Google", "Organic Search"),
         # A campaign counts more than a click id, a click id more than the referrer.
         ("https://www.google.com/", {}, "gclid", "Google", "Paid Search"),
         ("https://l.facebook.com/", {}, "fbclid", "Facebook", "Organic Social"),
@@ -36,7 +38,7 @@ def test_it_tells_where_a_visitor_came_from(
     referrer: str, utm: dict[str, str], click_id: str, source: str | None, channel: str | None
 ) -> None:
     click = find_click({click_id: ""})
-    assert attribute(referrer_host(referrer), PAGE, utm, click) == (source, channel)
+    assert attribute(referrer_host(referrer), PAGE, *read_tag(utm, click)) == (source, channel)
 
 
 @pytest.mark.parametrize(
@@ -53,5 +55,5 @@ def test_it_keeps_no_query_of_a_referrer(referrer: str, kept: str) -> None:
 
 @given(st.text(), st.dictionaries(st.sampled_from(["utm_source", "utm_medium"]), st.text()))
 def test_it_stands_whatever_is_sent(referrer: str, utm: dict[str, str]) -> None:
-    source, _ = attribute(referrer_host(f"https://{referrer}"), PAGE, utm, None)
+    source, _ = attribute(referrer_host(f"https://{referrer}"), PAGE, *read_tag(utm, None))
     assert source is None or 0 < len(source) <= 200

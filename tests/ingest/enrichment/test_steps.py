@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,10 +34,10 @@ def enrich(
 ) -> dict[str, Any]:
     """The fields that say something."""
     request = TrackRequest(**({"page_url": "/"} | event))
-    told = enrichment.enrich(request, sender, rules, networks)._asdict()
+    told = enrichment.enrich(request, enrichment.of_sender(sender), rules, networks)
     fields: dict[str, Any] = {}
     value: Any
-    for name, value in told.items():
+    for name, value in msgspec.structs.asdict(told).items():
         fields |= value._asdict() if hasattr(value, "_asdict") else {name: value}
     return {name: value for name, value in fields.items() if value is not None}
 
