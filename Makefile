@@ -14,7 +14,7 @@ DATABASE ?= sqlite
 PEERS := pathway bytewax quixstreams faust
 ROUNDS ?= 5
 
-.PHONY: up down test chaos chaos-mutants bench-count bench-count-protocol bench-ingest bench-enrichment lint \
+.PHONY: install-clients up down test chaos chaos-mutants bench-count bench-count-protocol bench-ingest bench-enrichment lint \
   format install install-dev install-bench install-peers system-packages help
 
 help:
@@ -38,6 +38,9 @@ install: $(VENV)/installed
 
 install-dev: $(VENV)/installed-dev
 
+install-clients: system-packages
+	@$(MAKE) --no-print-directory $(CLIENTS)/node_modules/.package-lock.json
+
 install-bench: $(VENV)/installed-bench
 
 install-peers: $(PEERS:%=.data/bench/peers/%/installed)
@@ -57,6 +60,15 @@ $(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
 	@echo "Installing what tests and lint need (once) …"
 	@$(PY) -m pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
+
+CLIENTS := tests/ingest/doors/clients
+
+# Where there is no npm, the tests that want them say so.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing the clients of other trackers (once) …"; \
+	  npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && touch $@; \
+	fi
 
 $(VENV)/installed-bench: bench/requirements.txt $(VENV)/installed
 	@echo "Installing what the benchmarks need (once) …"
@@ -78,6 +90,7 @@ system-packages:
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	  command -v java >/dev/null || missing="$$missing default-jre-headless"; \
 	  command -v mvn >/dev/null || missing="$$missing maven"; \
+	  command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	  command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing$$missing …"; \
@@ -85,7 +98,7 @@ system-packages:
 	  fi; \
 	fi
 
-test: install-dev system-packages
+test: install-dev system-packages install-clients
 	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 	@$(PY) -m tests.postgresql $(PY) -m pytest --database-only $(PARALLEL) $(PYTEST_ARGS)
 

@@ -21,7 +21,7 @@ from dashboard.models import ApiKey
 from dashboard.segment_admin import SegmentAdmin  # noqa: F401  registers it
 from dashboard.snippet import pinned_options, pinned_snippet_of, request_of, snippet_of
 from dashboard.summaries import ago, read_summaries
-from ingest.models import Site
+from ingest.models import Alias, Site
 
 _UNKNOWN = "—"
 admin.site.site_header = admin.site.site_title = "Page view tracker"
@@ -52,6 +52,13 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at
         ]
 
 
+class AliasInline(admin.TabularInline):  # type: ignore[type-arg]
+    """How other trackers name the site."""
+
+    model = Alias
+    extra = 0
+
+
 @admin.register(Site)
 class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Is every site set up right, and is anything arriving from it?"""
@@ -68,8 +75,9 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "live_page",
     ]
     list_filter = ["active", "created_at"]
-    search_fields = ["public_id", "name", "allowed_hostnames"]
+    search_fields = ["public_id", "name", "allowed_hostnames", "aliases__name"]
     actions = ["activate", "deactivate"]
+    inlines = [AliasInline]
     readonly_fields = ["snippet", "request_line", "pinned_snippet", "pinned_module", "live_page"]
     fieldsets = [
         (None, {"fields": ["public_id", "name", "active", "live_page"]}),

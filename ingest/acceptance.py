@@ -79,6 +79,10 @@ class Acceptance:
             _props(request) if request.props else None,
         )
 
+    def knows_site(self, name: str) -> bool:
+        """Whether a site has this id or alias. Raises `DatabaseError`."""
+        return self._sites.get(name) is not None
+
     def _find_site(self, public_id: str) -> Site:
         site = self._sites.get(public_id)
         if site is None:

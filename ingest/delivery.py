@@ -1,9 +1,10 @@
 """One request's events on their way into Kafka: what every producer tells its door."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 # Key and value.
 Message = tuple[bytes, bytes]
@@ -69,6 +70,19 @@ class Delivery:
                 if self._unsettled:
                     return
         self.done(self)
+
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Accepted(Delivery, ABC, Generic[AnswerT]):
+    """A delivery that knows what its request is answered."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def answer(self) -> AnswerT:
+        """Once it is known of each message whether it is safe."""
 
 
 class Producer(Protocol):

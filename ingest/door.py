@@ -17,7 +17,14 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ingest.acceptance import Acceptance, Sender
-from ingest.delivery import Delivery, KafkaUnavailable, Producer, ProducerSettings
+from ingest.delivery import (
+    Accepted,
+    AnswerT,
+    KafkaUnavailable,
+    Message,
+    Producer,
+    ProducerSettings,
+)
 from ingest.enrichment.steps import Told
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
@@ -34,7 +41,7 @@ MEDIA_TYPES = ("application/json", "text/plain")
 _encode = msgspec.json.Encoder().encode
 
 
-class _Accepted(msgspec.Struct, tag_field="status", tag="accepted"):
+class _AcceptedEvent(msgspec.Struct, tag_field="status", tag="accepted"):
     id: str
     receipt: str
 
@@ -47,7 +54,7 @@ class _Unavailable(msgspec.Struct, tag_field="status", tag="unavailable"):
     id: str
 
 
-_Result = _Accepted | _Refused | _Unavailable
+_Result = _AcceptedEvent | _Refused | _Unavailable
 
 
 class Answer(NamedTuple):
@@ -69,7 +76,7 @@ class Limits:
     site: TokenBuckets | None = None
 
 
-class One(Delivery):
+class One(Accepted[Answer]):
     """One accepted event, and its answer."""
 
     __slots__ = ("_bot", "_id")
@@ -84,22 +91,16 @@ class One(Delivery):
         receipt = self.receipts[0]
         if receipt is None:
             return _unavailable(self.trouble)
-        return Answer(202, _encode(_Accepted(self._id, receipt)), bots=self._bot)
+        return Answer(202, _encode(_AcceptedEvent(self._id, receipt)), bots=self._bot)
 
 
-class Many(Delivery):
+class Many(Accepted[Answer]):
     """The events of a batch, some of them refused."""
 
     __slots__ = ("_results",)
 
     def __init__(self, results: list[PageView | Refusal]) -> None:
-        super().__init__(
-            [
-                (result.visitor.encode(), encode(result))
-                for result in results
-                if isinstance(result, PageView)
-            ]
-        )
+        super().__init__([message_of(view) for view in results if isinstance(view, PageView)])
         self._results = results
 
     def answer(self) -> Answer:
@@ -109,7 +110,7 @@ class Many(Delivery):
             return _unavailable(self.trouble, results)
         accepted, all_ = len(self.messages), len(results)
         body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
-        return Answer(202 if accepted else 400, _encode(body), bots=_bots(self._results))
+        return Answer(202 if accepted else 400, _encode(body), bots=bots_of(self._results))
 
 
 class Door:
@@ -125,27 +126,38 @@ class Door:
 
     def refuse_unread(self, content_type: str, address: str) -> Answer | None:
         """What can be refused without looking at the body."""
-        if self.limits.address is not None and (wait := self.limits.address.take(address)):
-            rate = self.limits.address.rate
-            return _throttled(
-                None, None, f"more than {rate:g} requests a second from your address", wait
-            )
+        throttled = self.throttle_address(address)
+        if throttled is not None:
+            return refused(throttled)
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             reason = f"send {' or '.join(MEDIA_TYPES)}"
             return refused(Refusal(415, "Content-Type", content_type or None, reason))
         return None
 
+    def knows_site(self, name: str) -> bool:
+        """Whether a site has this id or alias. Raises `DatabaseError`."""
+        return self._acceptance.knows_site(name)
+
+    def throttle_address(self, address: str) -> Refusal | None:
+        """Whether this address asks too often."""
+        if self.limits.address is not None and (wait := self.limits.address.take(address)):
+            rate = self.limits.address.rate
+            return _throttled(
+                None, None, f"more than {rate:g} requests a second from your address", wait
+            )
+        return None
+
     def read_one(self, body: bytes, sender: Sender) -> One | Answer:
         """One event."""
         try:
-            told = self._acceptance.of_sender(sender)
-            page_view = self._acceptance.accept(read_event(body), told, _now_ms())
+            told = self.of_sender(sender)
+            page_view = self._acceptance.accept(read_event(body), told, now_ms())
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        return self._throttle((page_view,)) or One(page_view)
+        return self._refuse_throttled((page_view,)) or One(page_view)
 
     def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
         """One event of a browser that can only load an image."""
@@ -158,16 +170,18 @@ class Door:
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
         try:
-            events, now, told = read_batch(body), _now_ms(), self._acceptance.of_sender(sender)
-            results = [self._try(event, told, now) for event in events]
+            events, now, told = read_batch(body), now_ms(), self.of_sender(sender)
+            results = [self.try_event(event, told, now) for event in events]
         except Refusal as refusal:
             return refused(refusal)
         except DatabaseError:
             return _no_sites()
         page_views = (result for result in results if isinstance(result, PageView))
-        return self._throttle(page_views) or Many(results)
+        return self._refuse_throttled(page_views) or Many(results)
 
-    def deliver(self, accepted: One | Many, done: Callable[[One | Many], None]) -> None:
+    def deliver(
+        self, accepted: Accepted[AnswerT], done: Callable[[Accepted[AnswerT]], None]
+    ) -> None:
         """Put it into Kafka; `done` is called with it once it can be answered."""
         if not accepted.messages:
             done(accepted)
@@ -179,7 +193,7 @@ class Door:
             accepted.trouble = str(trouble)
             done(accepted)
 
-    def deliver_and_wait(self, accepted: One | Many) -> Answer:
+    def deliver_and_wait(self, accepted: Accepted[AnswerT]) -> AnswerT:
         """The same for a door that has a thread to wait in."""
         known = threading.Event()
         self.deliver(accepted, lambda _: known.set())
@@ -188,7 +202,12 @@ class Door:
             accepted.trouble = "Kafka did not acknowledge in time: no answer"
         return accepted.answer()
 
-    def _try(self, event: TrackRequest | Refusal, told: Told, now: int) -> PageView | Refusal:
+    def of_sender(self, sender: Sender) -> Told:
+        """What `try_event` has to know of who sent a request's events."""
+        return self._acceptance.of_sender(sender)
+
+    def try_event(self, event: TrackRequest | Refusal, told: Told, now: int) -> PageView | Refusal:
+        """One event of several, that arrived at `now` (Unix ms). Raises `DatabaseError`."""
         if isinstance(event, Refusal):
             return event
         try:
@@ -196,8 +215,12 @@ class Door:
         except Refusal as refusal:
             return refusal
 
-    def _throttle(self, page_views: Iterable[PageView]) -> Answer | None:
-        """429 when one of the sites sends too much; nothing of the request is accepted then."""
+    def _refuse_throttled(self, page_views: Iterable[PageView]) -> Answer | None:
+        throttled = self.throttle_sites(page_views)
+        return None if throttled is None else refused(throttled)
+
+    def throttle_sites(self, page_views: Iterable[PageView]) -> Refusal | None:
+        """When one of the sites sends too much; nothing of the request is accepted then."""
         if self.limits.site is None:
             return None
         for site, events in Counter(page_view.site for page_view in page_views).items():
@@ -225,7 +248,8 @@ def method_not_allowed(method: str, allowed: str = ALLOWED_METHODS) -> bytes:
 
 
 def refused(refusal: Refusal) -> Answer:
-    return Answer(refusal.status, _encode({"error": refusal.as_json()}), field=refusal.field)
+    body = _encode({"error": refusal.as_json()})
+    return Answer(refusal.status, body, refusal.retry_after, refusal.field)
 
 
 def _results(results: list[PageView | Refusal], receipts: Sequence[str | None]) -> list[_Result]:
@@ -236,36 +260,47 @@ def _results(results: list[PageView | Refusal], receipts: Sequence[str | None]) 
         if isinstance(result, Refusal):
             answers.append(_Refused(result.as_json()))
         elif receipt := next(left, None):
-            answers.append(_Accepted(result.id, receipt))
+            answers.append(_AcceptedEvent(result.id, receipt))
         else:
             answers.append(_Unavailable(result.id))
     return answers
 
 
-def _bots(results: list[PageView | Refusal]) -> str | None:
-    """Each reason once."""
+def bots_of(results: Sequence[PageView | Refusal | None]) -> str | None:
+    """Why some are not people's, each reason once."""
     reasons = {result.bot for result in results if isinstance(result, PageView) and result.bot}
     return ", ".join(sorted(reasons)) or None
 
 
 def _unavailable(reason: str, results: list[_Result] | None = None) -> Answer:
-    body: dict[str, Any] = {"error": {"field": None, "value": None, "reason": try_again(reason)}}
+    body: dict[str, Any] = {"error": unavailable(reason).as_json()}
     if results is not None:
         body["results"] = results
     return Answer(503, _encode(body), RETRY_AFTER_SECONDS)
 
 
-def _throttled(field: str | None, value: str | None, reason: str, wait: float) -> Answer:
+def _throttled(field: str | None, value: str | None, reason: str, wait: float) -> Refusal:
     seconds = math.ceil(wait)
-    body = error_body(field, value, f"{reason}; send it again after {seconds} s")
-    return Answer(429, body, seconds, field)
+    return Refusal(429, field, value, f"{reason}; send it again after {seconds} s", seconds)
+
+
+def unavailable(reason: str) -> Refusal:
+    """Why it can't be taken now; it may be sent again."""
+    return Refusal(503, None, None, try_again(reason), RETRY_AFTER_SECONDS)
+
+
+NO_SITES = "The sites can't be read now"
 
 
 def _no_sites() -> Answer:
-    return _unavailable("The sites can't be read now")
+    return _unavailable(NO_SITES)
 
 
-def _now_ms() -> int:
+def message_of(page_view: PageView) -> Message:
+    return page_view.visitor.encode(), encode(page_view)
+
+
+def now_ms() -> int:
     return int(time.time() * 1000)
 
 

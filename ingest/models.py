@@ -1,6 +1,8 @@
 """Tracked sites."""
 
 import zoneinfo
+from contextlib import suppress
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
@@ -15,6 +17,11 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(
             f"{name!r} is not a time zone. Use an IANA name such as Europe/Berlin or UTC."
         )
+
+
+def validate_no_alias(public_id: str) -> None:
+    if Alias.objects.filter(name=public_id).exists():
+        raise ValidationError(f"{public_id!r} is an alias of a site; take another id.")
 
 
 def validate_hostnames(text: str) -> None:
@@ -58,7 +65,8 @@ class Site(models.Model):
             RegexValidator(
                 r"^[a-z0-9][a-z0-9._-]*$",
                 "Use lower-case letters, digits, dots, hyphens and underscores.",
-            )
+            ),
+            validate_no_alias,
         ],
         help_text="What events carry in “site”, usually the domain: example.com. It names the "
         "site's counts for ever and can't be changed once the site exists.",
@@ -117,6 +125,43 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.public_id
+
+
+def validate_alias(alias: str) -> None:
+    if Site.objects.filter(public_id=alias).exists():
+        raise ValidationError(f"{alias!r} is the id of a site; a site needs no alias for its id.")
+
+
+class Alias(models.Model):
+    """A name by which another tracker knows a site, so that its scripts and clients can go on."""
+
+    name = models.CharField(
+        "alias",
+        unique=True,
+        max_length=100,
+        validators=[
+            RegexValidator(r"^[!-~]+$", "Use letters, digits and signs without spaces."),
+            validate_alias,
+        ],
+        error_messages={"unique": "This alias is a site's already."},
+        help_text="The site's id in another tracker: Umami's website id, Matomo's idsite, "
+        "Segment's write key, Snowplow's app id, GA4's measurement id, a GoatCounter token, or a "
+        "second domain. It belongs to one site only.",
+    )
+    site = models.ForeignKey(Site, models.CASCADE, related_name="aliases")
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "aliases"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """UUIDs are the same in both cases; the doors look for small letters."""
+        with suppress(ValueError):
+            UUID(self.name)
+            self.name = self.name.lower()
 
 
 class VisitorSalt(models.Model):

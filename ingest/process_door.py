@@ -1,8 +1,11 @@
-"""The DRF door of this process, made when it is first asked for."""
+"""The doors of this process, made when they are first asked for."""
 
 from functools import cache
 
+from django.conf import settings
+
 from ingest.door import Door, make_door, producer_settings
+from ingest.doors.runner import TrackerDoors
 from ingest.producer import PageViewProducer
 from ingest.sites import SiteDirectory
 
@@ -13,6 +16,11 @@ _WAITING_REQUESTS = 512
 @cache
 def process_producer() -> PageViewProducer:
     return PageViewProducer(producer_settings(_WAITING_REQUESTS))
+
+
+@cache
+def process_doors() -> TrackerDoors:
+    return TrackerDoors(process_door(), settings.MAX_BODY_BYTES)
 
 
 @cache

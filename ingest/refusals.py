@@ -8,11 +8,20 @@ _SHOWN_CHARACTERS = 100
 class Refusal(Exception):
     """Raised when an event or a request is refused; nothing of it was accepted.
 
-    `status` is the HTTP status; `field` names what is at fault, in the sender's terms.
+    `status` is the HTTP status; `field` names what is at fault, in the sender's terms, if it is
+    something that was sent. After `retry_after` seconds it may be sent again.
     """
 
-    def __init__(self, status: int, field: str, value: object, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
+    def __init__(
+        self,
+        status: int,
+        field: str | None,
+        value: object,
+        reason: str,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.retry_after = retry_after
         self.status = status
         self.field = field
         self.value = value

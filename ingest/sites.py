@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from django.db import DatabaseError, close_old_connections, connection
 
-from ingest.models import Site
+from ingest.models import Alias, Site
 
 logger = logging.getLogger(__name__)
 
 
 class SiteDirectory:
-    """All sites by public id, read again when they are older than `max_age` seconds.
+    """All sites by public id and alias, read again when they are older than `max_age` seconds.
 
     Thread-safe. While the database is away the last known sites are kept and the trouble
     is logged; only the very first reading raises `django.db.DatabaseError`.
@@ -27,8 +27,9 @@ class SiteDirectory:
         self._sites: dict[str, Site] | None = None
         self._read_at = 0.0
 
-    def get(self, public_id: str) -> Site | None:
-        return self._current().get(public_id)
+    def get(self, name: str) -> Site | None:
+        """The site with this public id, or this alias."""
+        return self._current().get(name)
 
     def _current(self) -> dict[str, Site]:
         sites = self._sites
@@ -45,7 +46,7 @@ class SiteDirectory:
         try:
             if not connection.in_atomic_block:  # a transaction's connection is not ours to close
                 close_old_connections()
-            self._sites = {site.public_id: site for site in Site.objects.all()}
+            self._sites = _read_sites()
         except DatabaseError:
             # The database's own words name hosts and users: they are for the log.
             logger.warning("The sites can't be read; what is known of them stays.", exc_info=True)
@@ -53,6 +54,14 @@ class SiteDirectory:
                 raise
         self._read_at = self._clock()
         return self._sites
+
+
+def _read_sites() -> dict[str, Site]:
+    sites = {site.pk: site for site in Site.objects.all()}
+    # An alias of a site that is newer than the list of sites comes with the next reading.
+    aliases = Alias.objects.values_list("name", "site")
+    named = {name: sites[site] for name, site in aliases if site in sites}
+    return named | {site.public_id: site for site in sites.values()}
 
 
 class FollowedSites(SiteDirectory):

@@ -4,6 +4,7 @@
 OpenAPI document its schema.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -153,6 +154,14 @@ def read_event(body: bytes | msgspec.Raw) -> TrackRequest:
         raise _explain(body, error) from None
 
 
+def read_fields(fields: Mapping[str, Any]) -> TrackRequest:
+    """The same of what was read already. Raises `Refusal` (400)."""
+    try:
+        return msgspec.convert(fields, TrackRequest)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _refusal(error, fields) from None
+
+
 def read_batch(body: bytes) -> list[TrackRequest | Refusal]:
     """The events of `{"events": […]}`, each valid or refused. Raises `Refusal` for what is no
     batch."""
@@ -191,24 +200,24 @@ def _explain(body: bytes | msgspec.Raw, error: Exception) -> Refusal:
     if not isinstance(error, msgspec.ValidationError):
         shown = bytes(body)[:100].decode(errors="replace")
         return Refusal(400, "body", shown, f"the body is not readable as JSON: {error}")
+    try:
+        sent = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        sent = None  # nothing can hold it, such as 1e999
+    return _refusal(error, sent)
+
+
+def _refusal(error: Exception, sent: Any) -> Refusal:
+    """`sent` is what was looked at, if it can be told."""
     reason, _, place = str(error).partition(" - at ")
     # A dictionary's key is told as “`key` in `$.field`”.
     path = place.rpartition("`$")[2].rstrip("`").removeprefix(".")
     if not path and "missing required field" in reason:
         path = reason.rpartition("field `")[2].rstrip("`")
         return Refusal(400, path, None, "this field is required")
-    return Refusal(400, path or "body", _value_at(body, path), reason)
-
-
-def _value_at(body: bytes | msgspec.Raw, path: str) -> Any:
-    """What stands at the top-level field of `path`; None where nothing can hold it, such as
-    1e999."""
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
     name = path.split(".")[0].split("[")[0]
-    return decoded.get(name) if isinstance(decoded, dict) else decoded
+    value = sent.get(name) if isinstance(sent, dict) else sent
+    return Refusal(400, path or "body", value, reason)
 
 
 def event_schema() -> dict[str, Any]:

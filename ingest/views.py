@@ -21,18 +21,15 @@ from rest_framework.views import APIView
 
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
-from ingest.client_address import client_address, read_networks
 from ingest.door import ALLOWED_METHODS, MEDIA_TYPES, Answer, Many, One, method_not_allowed
-from ingest.enrichment.client_hints import read_hints
 from ingest.metrics import count_request
-from ingest.opt_out import opt_out
 from ingest.pixel import FIELDS, GIF
 from ingest.process_door import process_door
 from ingest.refusals import Refusal
+from ingest.request_sender import sender_of
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
 
 Read = Callable[[bytes, Sender], One | Many | Answer]
-_proxies = read_networks(settings.TRUSTED_PROXIES)
 
 
 class BodyParser(BaseParser):
@@ -92,7 +89,7 @@ class _TrackEndpoint(APIView):
 
     @staticmethod
     def _answer(request: Request, read: Read, content_type: str) -> Answer:
-        sender = _sender(request)
+        sender = sender_of(request)
         refusal = process_door().refuse_unread(content_type, sender.address)
         if refusal is not None:
             return refusal
@@ -217,21 +214,3 @@ class PixelView(_TrackEndpoint):
             response = HttpResponse(GIF, "image/gif")
         response["Cache-Control"] = "no-store"
         return response
-
-
-def _sender(request: Request) -> Sender:
-    header = request.META.get
-    return Sender(
-        address=client_address(
-            header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR", ""), _proxies
-        ),
-        agent=header("HTTP_USER_AGENT", ""),
-        hints=read_hints(
-            brands=header("HTTP_SEC_CH_UA", ""),
-            mobile=header("HTTP_SEC_CH_UA_MOBILE", ""),
-            platform=header("HTTP_SEC_CH_UA_PLATFORM", ""),
-            platform_version=header("HTTP_SEC_CH_UA_PLATFORM_VERSION", ""),
-        ),
-        internal=header("HTTP_X_TRACKER_INTERNAL", ""),
-        opt_out=opt_out(header("HTTP_DNT", ""), header("HTTP_SEC_GPC", "")),
-    )

@@ -77,6 +77,11 @@ def rebuilding(topic: str) -> str:
     return f"rebuilding:{topic}"
 
 
+def rebuilds(topic: str) -> str:
+    """Sorted set: the spaces in which rebuilds count → when one last did, in ms."""
+    return f"rebuilds:{topic}"
+
+
 def repair_lock(topic: str) -> str:
     """String: held by the process that counts earlier logs from the archive."""
     return f"repair:{topic}"

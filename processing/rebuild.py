@@ -23,6 +23,9 @@ from processing.visits import STEP_MS, step_end
 
 # For so long at most the counting of a shard stands still while its numbers are swapped.
 HOLD_MS = 10_000
+# What was counted beside the live numbers and left alone for so long is dropped by the next
+# rebuild: nobody goes on with it, or Redis was turned back to before it was dropped.
+ABANDONED_MS = 86_400_000
 _BUCKET = re.compile(
     r"(?P<kind>[mhd]|ledger|live|visits):(?P<bucket>\d+)(?P<rest>:v.*)?", re.DOTALL
 )
@@ -79,6 +82,7 @@ class Rebuild:
         self._live = live
         self._sites = {site.public_id: site for site in sites}
         self._days = days
+        self._rebuilds = keys.rebuilds(log.topic)
         source = (resources.files(__package__) / "swap.lua").read_text()
         self._script = live.client.register_script(source)
 
@@ -95,6 +99,12 @@ class Rebuild:
         Goes on where an earlier try of the same rebuild stopped. Raises `RepairWaits`,
         `LogUnavailable`, `redis.RedisError`: then it is to be called again.
         """
+        self._drop_abandoned()
+        for events in self._count():
+            self._live.client.zadd(self._rebuilds, {self._shadow.space: _now_ms()})
+            yield events
+
+    def _count(self) -> Iterator[int]:
         topic = self._log.describe()
         planned = self._replay.planned(topic.name)
         current = planned.pop(topic.id, {})
@@ -103,6 +113,12 @@ class Rebuild:
         counting = self._counting(topic)
         yield from self._replay.segments(counting, current)
         yield from self._count_log(topic, counting)
+
+    def _drop_abandoned(self) -> None:
+        before = _now_ms() - ABANDONED_MS
+        for space in self._live.client.zrange(self._rebuilds, "-inf", before, byscore=True):
+            if space.decode() != self._shadow.space:
+                self._clear(space.decode())
 
     def swap(self) -> tuple[list[Difference], int]:
         """The days that change and how many keys were replaced. Raises `NotSwapped`."""
@@ -114,8 +130,12 @@ class Rebuild:
 
     def clear(self) -> None:
         """Drop what was counted beside the live numbers."""
-        for names in _chunks(self._scan(f"{self._shadow.space}*")):
+        self._clear(self._shadow.space)
+
+    def _clear(self, space: str) -> None:
+        for names in _chunks(self._scan(f"{space}*")):
             self._live.client.unlink(*names)
+        self._live.client.zrem(self._rebuilds, space)
 
     # --- Counting ---------------------------------------------------------------------
 
@@ -290,6 +310,10 @@ def _chunks(names: Iterator[str], size: int = 1_000) -> Iterator[list[str]]:
             chunk = []
     if chunk:
         yield chunk
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)
 
 
 def days_between(first: date, last: date) -> Days:

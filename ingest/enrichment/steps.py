@@ -146,7 +146,8 @@ class Enrichment:
             referred
         )
         source, channel = attribute(referrer.host, page.hostname, *page.tag)
-        agent, place, vouched = told.agent, told.place, request.user_id is not None
+        agent, place = told.agent, told.place
+        vouched = request.user_id is not None and told.sender.vouches
         if vouched and told.is_proxy:
             agent, place = UNKNOWN, NOWHERE
         bot = None

@@ -13,6 +13,7 @@ import httptools
 
 from ingest.body_limit import refusal
 from ingest.door import RETRY_AFTER_SECONDS, error_body
+from ingest.doors.endpoint import HEADERS as DOOR_HEADERS
 from ingest.opt_out import opt_out
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Request:
     __slots__ = (
         "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
         "hints", "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "opt_out",
-        "target",
+        "others", "target",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -46,6 +47,8 @@ class Request:
         self.forwarded_for = ""
         # Headers that few senders have: client hints, X-Tracker-Internal.
         self.hints: dict[str, str] | None = None
+        # Headers that only the doors of other trackers look at, by the name that they know.
+        self.others: list[tuple[str, bytes]] | None = None
         # The name of the header that asks not to be tracked.
         self.opt_out: str | None = None
         # The header lines that say how long the body is.
@@ -380,6 +383,18 @@ def _hint(name: str) -> Callable[[Connection, bytes], None]:
     return keep
 
 
+def _keep(name: str) -> Callable[[Connection, bytes], None]:
+    def keep(connection: Connection, value: bytes) -> None:
+        """As it came: most requests are not for those doors."""
+        request = connection.request
+        if request.others is None:
+            request.others = [(name, value)]
+        else:
+            request.others.append((name, value))
+
+    return keep
+
+
 JSON = b"content-type: application/json\r\n"
 CORS = (
     b"access-control-allow-origin: *\r\n"
@@ -402,4 +417,5 @@ _HEADERS = {
     b"sec-ch-ua-platform": _hint("platform"),
     b"sec-ch-ua-platform-version": _hint("platform_version"),
     b"x-tracker-internal": _hint("internal"),
+    **{name.encode(): _keep(name) for name in DOOR_HEADERS},
 }

@@ -7,7 +7,11 @@ from functools import lru_cache, partial
 from ingest.acceptance import Sender
 from ingest.client_address import Network, client_address
 from ingest.cors import PREFLIGHT_HEADERS
-from ingest.door import ALLOWED_METHODS, Answer, Door, Many, One, error_body, method_not_allowed
+from ingest.delivery import Accepted
+from ingest.door import ALLOWED_METHODS, Answer, Many, One, error_body, method_not_allowed
+from ingest.doors.endpoint import DoorRequest, Endpoint, Reply
+from ingest.doors.endpoints import ENDPOINTS
+from ingest.doors.runner import Answered, TrackerDoors, preflight
 from ingest.enrichment.client_hints import ClientHints, read_hints
 from ingest.gateway.connection import CORS, JSON, Request
 from ingest.metrics import count_accepted, count_request
@@ -29,12 +33,13 @@ class Routes:
 
     def __init__(
         self,
-        door: Door,
+        doors: TrackerDoors,
         proxies: Sequence[Network],
         is_ready: Callable[[], str | None],
         clock: Callable[[], float],
     ) -> None:
-        self._door = door
+        door = self._door = doors.door
+        self._doors = doors
         self._is_ready = is_ready
         self._clock = clock
         # Those that were accepted and are not in the metrics yet.
@@ -45,6 +50,7 @@ class Routes:
             b"/api/v1/track": door.read_one,
             b"/api/v1/track/batch": door.read_many,
         }
+        self._endpoints = {f"/{endpoint.path}".encode(): endpoint for endpoint in ENDPOINTS}
 
     def handle(self, request: Request) -> None:
         """Nothing that is sent may leave a request without an answer."""
@@ -58,12 +64,14 @@ class Routes:
         read = self._readers.get(request.target) or self._readers.get(request.path)
         if read is not None:
             self._track(request, read)
+        elif (endpoint := self._endpoints.get(request.path)) is not None:
+            self._translate(request, endpoint)
         elif request.path == b"/livez":
             request.answer(200, b"content-type: text/plain\r\n", b"ok\n")
         elif request.path == b"/readyz":
             self._tell_readiness(request)
         else:
-            reason = "here are only /api/v1/track and /api/v1/track/batch, /livez and /readyz"
+            reason = "here are only the addresses that take events, /livez and /readyz"
             request.answer(404, JSON, error_body(None, None, reason))
 
     def _track(
@@ -80,8 +88,29 @@ class Routes:
         else:
             self._door.deliver(accepted, partial(self._delivered, request))
 
-    def _delivered(self, request: Request, accepted: One | Many) -> None:
+    def _delivered(self, request: Request, accepted: Accepted[Answer]) -> None:
         self._answer(request, accepted.answer())
+
+    def _translate(self, request: Request, endpoint: Endpoint) -> None:
+        """A request in another tracker's format."""
+        read = _door_request(request)
+        if read.method == "OPTIONS":
+            _reply(request, preflight(endpoint, read))
+            return
+        if read.method not in endpoint.methods:
+            allow = f"allow: {endpoint.allowed}\r\n".encode()
+            request.answer(405, JSON + allow, method_not_allowed(read.method, endpoint.allowed))
+            return
+        sender = _sender(request, self._address(request.peer, request.forwarded_for))
+        translated = self._doors.read(endpoint, read, sender)
+        if isinstance(translated, Answered):
+            self._reply(request, translated)
+        else:
+            self._door.deliver(translated, lambda accepted: self._reply(request, accepted.answer()))
+
+    def _reply(self, request: Request, answered: Answered) -> None:
+        count_request(answered.status, answered.field, self._clock() - request.began)
+        _reply(request, answered.reply)
 
     def count(self) -> None:
         """Bring the metrics up to date. To be called about once a second."""
@@ -114,6 +143,21 @@ class Routes:
             request.answer(200, JSON, b'{"ready":true}')
         else:
             request.answer(503, JSON, error_body(None, None, missing))
+
+
+def _door_request(request: Request) -> DoorRequest:
+    _, _, query = request.target.partition(b"?")
+    headers = {name: value.decode("latin-1") for name, value in request.others or ()}
+    return DoorRequest(
+        request.method.decode("latin-1"), query.decode("latin-1"), request.body, headers
+    )
+
+
+def _reply(request: Request, reply: Reply) -> None:
+    lines = [f"{name}: {value}\r\n" for name, value in reply.headers]
+    if reply.content_type:
+        lines.append(f"content-type: {reply.content_type}\r\n")
+    request.answer(reply.status, "".join(lines).encode("latin-1"), reply.body)
 
 
 def _sender(request: Request, address: str) -> Sender:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from ingest.client_address import read_networks
 from ingest.door import make_door, producer_settings
+from ingest.doors.runner import TrackerDoors
 from ingest.gateway.producer import LoopProducer
 from ingest.gateway.routes import Routes
 from ingest.gateway.server import Server
@@ -64,7 +65,8 @@ async def _serve(
 
     server = Server(lambda _: None, settings.MAX_BODY_BYTES)
     door = make_door(sites, producer)
-    routes = Routes(door, read_networks(settings.TRUSTED_PROXIES), missing, server.clock)
+    doors = TrackerDoors(door, settings.MAX_BODY_BYTES)
+    routes = Routes(doors, read_networks(settings.TRUSTED_PROXIES), missing, server.clock)
     server.handle = routes.handle
     # What is there by now stays, and requests make no cycles but by exceptions: the collector
     # need not look at thousands of waiting requests again and again (a tenth of the time).

@@ -270,8 +270,9 @@ def live_deviations(store: "redis.Redis", states: dict[str, dict[str, Any]], sha
 
 
 def _keys(evidence: Evidence, site: str, kind: str) -> Iterable[tuple[str, str]]:
-    """(rest of the name, key) of every key of the site, wherever its shard may be."""
-    for raw in evidence.store.scan_iter(f"*}}:{site}:*", count=1_000, _type=kind):
+    """(rest of the name, key) of every key of the site, wherever its shard may be; not of what a
+    rebuild has counted beside them, which is there again when Redis is turned back."""
+    for raw in evidence.store.scan_iter(f"{{s??}}:{site}:*", count=1_000, _type=kind):
         key = raw.decode()
         yield key.split(f"}}:{site}:", 1)[1], key
 

@@ -55,6 +55,8 @@ class Schedule:
     rebuild: str
     # Whether the topic is deleted and made again before the first event is sent.
     remade: bool = False
+    # When Redis is turned back beside the rebuild that is run again, in seconds; 0: it is not.
+    rebuild_rewound_s: float = 0.0
 
 
 def draw(seed: int, seconds: float, database: str = SQLITE) -> Schedule:
@@ -70,12 +72,19 @@ def draw(seed: int, seconds: float, database: str = SQLITE) -> Schedule:
     ]
     silent = dice.choice(("", "redis rewind", "redis failover", "redis emptied"))
     rebuild = _draw_rebuild(dice)
-    return Schedule(seed, archive, tuple(faults), silent, rebuild, remade=dice.random() < 0.1)
+    remade = dice.random() < 0.1
+    rewound_s = _draw_rewound(dice) if rebuild else 0.0
+    return Schedule(seed, archive, tuple(faults), silent, rebuild, remade, rewound_s)
 
 
 def _draw_rebuild(dice: random.Random) -> str:
     point, calls = _draw_point(dice, "rebuild")
     return f"{point} {calls}" if dice.random() < 0.3 else ""
+
+
+def _draw_rewound(dice: random.Random) -> float:
+    """While it counts, while it swaps, and when it is just over."""
+    return round(dice.uniform(1.0, 4.5), 2) if dice.random() < 0.7 else 0.0
 
 
 def _draw_point(dice: random.Random, role: str) -> tuple[str, int]:

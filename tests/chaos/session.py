@@ -302,12 +302,33 @@ class _Run:
         with self._watcher.rollback():
             first = _manage(environment, "rebuild")
             armed.unlink()
-            second = _manage(environment, "rebuild")
+            second = self._rebuild_again(environment)
         if first.returncode == 0:
             self._result.skipped.append(f"rebuild did not come to {self.schedule.rebuild}")
         self._result.faults["rebuild"] += 1
         if second.returncode:
             self._result.deviations.append(f"REBUILD: {second.stderr.decode()[-500:]}")
+        self._within(self._session.patience, self._is_counted, "NOT COUNTED after the rebuild")
+        self._command("archive")
+
+    def _rebuild_again(self, environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
+        """While events come in, and perhaps Redis is turned back."""
+        with ThreadPoolExecutor(1) as pool, self._sending(CLIENTS):
+            rebuilding = pool.submit(_manage, environment, "rebuild")
+            if self.schedule.rebuild_rewound_s:
+                at = self.schedule.rebuild_rewound_s
+                self._faults.play((Fault(at, "redis rewind", "redis", 0.0, "1.00"),))
+            return rebuilding.result()
+
+    @contextmanager
+    def _sending(self, number: int) -> Iterator[None]:
+        """A client sends meanwhile."""
+        stop = threading.Event()
+        client = self._client(number, stop)
+        client.start()
+        yield
+        stop.set()
+        client.join(30)
 
     def _roll_back_in_silence(self) -> None:
         """Redis loses its last events when no other ones follow."""
@@ -316,12 +337,8 @@ class _Run:
             return
         if kind == "redis failover":
             self._servers.redis.replication.mode = Mode.FREEZE
-        stop = threading.Event()
-        client = self._client(CLIENTS, stop)
-        client.start()
-        stop.wait(0.8)
-        stop.set()
-        client.join(30)
+        with self._sending(CLIENTS + 1):
+            time.sleep(0.8)
         wait_until(self._is_counted, self._session.patience, "the count before the silence")
         logger.debug("Silence: %s", kind)
         self._faults.play((Fault(0, kind, "redis", 0.0, "1.00"),))

@@ -16,6 +16,7 @@ def test_it_holds_every_kind_of_fault_within_a_session() -> None:
     }  # fmt: skip
     assert {schedule.archive for schedule in schedules} == {S3, FOLDER}
     assert {schedule.remade for schedule in schedules} == {True, False}
+    assert any(schedule.rebuild_rewound_s for schedule in schedules)
     assert all(0.5 <= fault.at <= 8.0 for schedule in schedules for fault in schedule.faults)
 
 

@@ -25,7 +25,8 @@ class Watcher(threading.Thread):
         self._halt = threading.Event()
         self._lock = threading.Lock()
         self._last: Sample = {}
-        self._turning = False
+        # By how many at the same time it is turned back.
+        self._turning = 0
         self._epoch = 0
         self.fell: list[str] = []
         self.samples = 0
@@ -46,10 +47,10 @@ class Watcher(threading.Thread):
     def rollback(self) -> Iterator[None]:
         """What is counted may be less afterwards than before."""
         with self._lock:
-            self._turning = True
+            self._turning += 1
         yield
         with self._lock:
-            self._turning = False
+            self._turning -= 1
             self._epoch += 1
             self._last = {}
 

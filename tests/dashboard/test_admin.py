@@ -14,14 +14,16 @@ from django.test import Client
 
 from dashboard.models import ApiKey
 from dashboard.snippet import pinned_options, pinned_snippet_of, snippet_of
-from ingest.models import Site
+from ingest.models import Alias, Site
 from processing.stats import now_ms
 from tests.dashboard.counting import CountedStore
 from tracker_site.embedded.servers import Valkey
 
 SITES = "/admin/ingest/site/"
 KEYS = "/admin/dashboard/apikey/"
+NO_ALIASES = {"aliases-TOTAL_FORMS": "0", "aliases-INITIAL_FORMS": "0"}
 NEW_SITE = {
+    **NO_ALIASES,
     "public_id": "shop.example",
     "name": "Shop",
     "active": "on",
@@ -192,6 +194,43 @@ def test_it_sets_whether_a_site_honours_opt_outs(
         submit(admin, path, NEW_SITE | ({"honour_opt_out": "on"} if value else {}))
         site.refresh_from_db()
         assert site.honour_opt_out is value
+
+
+def with_aliases(*names: str) -> dict[str, str]:
+    forms = {f"aliases-{n}-name": name for n, name in enumerate(names)}
+    return NEW_SITE | {"aliases-TOTAL_FORMS": str(len(names))} | forms
+
+
+def test_it_sets_aliases(counted: CountedStore, admin: Client) -> None:
+    submit(admin, f"{SITES}add/", with_aliases("G-ABC123", "94DB1CB1-74F4-4A40-AD6C-962362670409"))
+    site = Site.objects.get(public_id="shop.example")
+    found = [alias.name for alias in site.aliases.all()]
+    assert found == ["94db1cb1-74f4-4a40-ad6c-962362670409", "G-ABC123"]
+    assert cells(page(admin, SITES, q="G-ABC"), "public_id") == ["shop.example"]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("taken", "This alias is a site&#x27;s already."),
+        ("example.com", "is the id of a site"),
+        ("two words", "without spaces"),
+        ("x" * 101, "at most 100 characters"),
+    ],
+)
+def test_it_checks_aliases(
+    counted: CountedStore, site: Site, admin: Client, name: str, complaint: str
+) -> None:
+    Alias.objects.create(name="taken", site=site)
+    assert complaint in submit(admin, f"{SITES}add/", with_aliases(name))
+    assert not Site.objects.filter(public_id="shop.example").exists()
+
+
+def test_a_new_site_takes_no_alias_for_its_id(
+    counted: CountedStore, site: Site, admin: Client
+) -> None:
+    Alias.objects.create(name="shop.example", site=site)
+    assert "is an alias of a site" in submit(admin, f"{SITES}add/", NEW_SITE)
 
 
 def test_it_never_changes_a_sites_id(counted: CountedStore, site: Site, admin: Client) -> None:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from ingest.delivery import ProducerSettings
 from ingest.door import Door
+from ingest.doors.runner import TrackerDoors
 from ingest.models import Site
 from ingest.producer import PageViewProducer
 from tests.conftest import CACHE, Servers, _missing
@@ -30,7 +31,9 @@ def door(
     """The door that the views use, at a topic of its own."""
     producer = PageViewProducer(producer_settings(servers, topic))
     door = Door(acceptance_of(settings.DEFAULT_SITE), producer)
+    doors = TrackerDoors(door, settings.MAX_BODY_BYTES)
     monkeypatch.setattr("ingest.views.process_door", lambda: door)
+    monkeypatch.setattr("ingest.doors.views.process_doors", lambda: doors)
     yield door
     producer.close()
 

@@ -1,6 +1,7 @@
 """One contract, two doors: whatever is sent, the DRF door behind Daphne and the gateway answer
 the same, byte for byte, apart from ids and receipts that are made for the answer."""
 
+import gzip
 import json
 import re
 import socket
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Servers, make_topic, run_command
+from tests.ingest.doors.test_runner import VALID, changed
+from tests.ingest.doors.test_runner import objects as door_fields
+from tests.ingest.doors.tracker_door import CHROME, GOOGLEBOT
 from tests.tracker_site.web import Gateway, Web
 
 LIMIT = 200_000
@@ -77,7 +81,10 @@ class Doors:
             connection.close()
         else:
             self._connections[door] = connection
-        names = ("content-type", "retry-after", "allow", "x-tracker-bot")
+        names = (
+            "content-type", "retry-after", "allow", "x-tracker-bot", "x-tracker-refused",
+            "x-plausible-dropped", "x-goatcounter", "www-authenticate", "vary", "cache-control",
+        )  # fmt: skip
         headers = {
             name.lower(): value
             for name, value in response.getheaders()
@@ -112,7 +119,8 @@ def doors(
         "from ingest.models import Site; Site.objects.get_or_create(public_id='localhost');"
         "Site.objects.get_or_create(public_id='closed.example', active=False);"
         "Site.objects.get_or_create(public_id='private.example', honour_opt_out=True);"
-        "Site.objects.get_or_create(public_id='strict.example', allowed_hostnames='*.a.example')"
+        "Site.objects.get_or_create(public_id='strict.example', allowed_hostnames='*.a.example');"
+        "Site.objects.get_or_create(public_id='shop.example')"
     )
     run_command(migrated_database, "shell", "-v0", "-c", add_sites)
     environment = {
@@ -273,7 +281,7 @@ def test_they_agree_whatever_is_accepted(doors: Doors, accept: str) -> None:
     assert doors.post({}, accept=accept).headers["content-type"] == JSON_TYPE
 
 
-CHROME = '"Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"'
+BRANDS = '"Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"'
 
 
 @pytest.mark.parametrize(
@@ -283,7 +291,7 @@ CHROME = '"Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"'
         ({"user_agent": "curl/8.5.0"}, {}, "crawler"),
         ({"user_agent": "curl/8.5.0"}, {"user_id": "u"}, None),
         ({"user_agent": "\xff" * 2_000}, {}, None),
-        ({"sec_ch_ua": CHROME, "sec_ch_ua_mobile": "?1", "sec_ch_ua_platform": '"Windows"'}, {},
+        ({"sec_ch_ua": BRANDS, "sec_ch_ua_mobile": "?1", "sec_ch_ua_platform": '"Windows"'}, {},
          None),
         ({"sec_ch_ua": "\xff" * 2_000, "sec_ch_ua_platform_version": "\xff"}, {}, None),
         ({"x_tracker_internal": "1"}, {}, "internal"),
@@ -326,6 +334,49 @@ def test_they_agree_on_opt_outs(doors: Doors, headers: dict[str, str], site: str
 def test_they_agree_on_paths_written_otherwise(doors: Doors) -> None:
     assert doors.post(EVENT, f"{TRACK}?x=%20&y").status == 202
     assert doors.post(EVENT, "/api/v1/%74rack").status == 202
+
+
+# --- The formats of other trackers -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "query", "body"), VALID)
+@pytest.mark.parametrize("agent", [CHROME, GOOGLEBOT, "python-requests/2.34", ""])
+def test_they_agree_on_other_trackers(
+    doors: Doors, path: str, query: str, body: Any, agent: str
+) -> None:
+    headers = {"origin": "https://shop.example", "authorization": "Bearer shop.example"}
+    method = "GET" if body is None else "POST"
+    sent = request(
+        b"" if body is None else body,
+        f"/{path}?{query}", method, user_agent=agent, accept_language="de", **headers,
+    )  # fmt: skip
+    said = doors.agree(sent)
+    assert said.status in (200, 202, 204)
+    assert "x-tracker-refused" not in said.headers
+
+
+@pytest.mark.parametrize("path", sorted({path for path, _, _ in VALID}))
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"requests":5}', b"\xff"])
+def test_they_agree_on_what_is_none_of_theirs(
+    doors: Doors, path: str, method: str, body: bytes
+) -> None:
+    said = doors.agree(request(body, f"/{path}", method), head=method == "HEAD")
+    assert said.status in (200, 202, 204, 400, 401, 405)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(valid=st.sampled_from(VALID), change=door_fields, packed=st.booleans())
+def test_they_agree_on_anything_of_other_trackers(
+    doors: Doors, valid: tuple[str, str, Any], change: dict[str, Any], packed: bool
+) -> None:
+    path, query, right = valid
+    body = json.dumps(changed(right, change)).encode()
+    headers = {"authorization": "Bearer shop.example"}
+    if packed:
+        body, headers = gzip.compress(body), headers | {"content_encoding": "gzip"}
+    said = doors.agree(request(body, f"/{path}?{query}", **headers))
+    assert said.status in (200, 202, 204, 400, 401, 405, 414)
 
 
 # --- How bodies come --------------------------------------------------------------------

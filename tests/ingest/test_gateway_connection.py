@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from ingest.door import Door
+from ingest.doors.runner import TrackerDoors
 from ingest.gateway import server as server_module
 from ingest.gateway.connection import MOST_HEAD_BYTES, Request
 from ingest.gateway.routes import Routes
@@ -562,7 +563,7 @@ def test_it_answers_500_and_goes_on_after_a_crash(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     door = cast(Door, BrokenDoor())
-    routes = Routes(door, (), lambda: None, lambda: 0.0)
+    routes = Routes(TrackerDoors(door, 1_000), (), lambda: None, lambda: 0.0)
     client = serve(routes.handle).client()
     crash = post(b"{}").replace(b"POST /", b"POST /api/v1/track")
     for _ in range(2):

@@ -54,12 +54,33 @@ def test_it_sees_new_and_deleted_sites(site: Site) -> None:
     assert directory.get("example.com") is None
 
 
+def test_it_finds_a_site_by_its_aliases(site: Site) -> None:
+    clock = Clock()
+    directory = SiteDirectory(1.0, clock)
+    site.aliases.create(name="G-ABC123")
+    other = Site.objects.create(public_id="other.example")
+    assert directory.get("G-ABC123") == site
+    assert directory.get("g-abc123") is None
+    site.aliases.update(site=other)
+    clock.now = 1.0
+    assert directory.get("G-ABC123") == other
+    other.delete()
+    clock.now = 2.0
+    assert directory.get("G-ABC123") is None
+
+
+def test_a_sites_own_id_counts_more_than_an_alias(site: Site) -> None:
+    other = Site.objects.create(public_id="other.example")
+    other.aliases.create(name="example.com")
+    assert SiteDirectory().get("example.com") == site
+
+
 def test_it_asks_the_database_once_a_second(
     site: Site, django_assert_num_queries: Callable[..., object]
 ) -> None:
     clock = Clock()
     directory = SiteDirectory(1.0, clock)
-    with django_assert_num_queries(2):  # type: ignore[attr-defined]
+    with django_assert_num_queries(4):  # type: ignore[attr-defined]
         for clock.now in (0.0, 0.5, 0.99, 1.0, 1.5, 1.99):
             assert is_active(directory)
 

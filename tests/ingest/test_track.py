@@ -249,7 +249,7 @@ def test_it_tells_addresses_apart_by_what_trusted_proxies_say(
 ) -> None:
     """Nobody else gets round the limit by writing X-Forwarded-For."""
     door.limits = Limits(address=TokenBuckets(1, 1, lambda: 0.0))
-    monkeypatch.setattr("ingest.views._proxies", read_networks(trusted))
+    monkeypatch.setattr("ingest.request_sender._proxies", read_networks(trusted))
     answers = [post(EVENT, headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(2)]
     assert [answer.status_code for answer in answers] == [202, second]
 

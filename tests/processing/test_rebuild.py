@@ -19,7 +19,7 @@ from processing.deltas import Deltas
 from processing.dimensions import ALL, ALL_VISITS
 from processing.models import Segment
 from processing.object_store import ObjectStore
-from processing.rebuild import Days, NotSwapped, Rebuild, space_of
+from processing.rebuild import ABANDONED_MS, Days, NotSwapped, Rebuild, space_of
 from processing.rules import SiteRules
 from processing.stats import now_ms
 from tests.processing.pipeline import SITE, Pipeline, page_view, wait_for
@@ -204,6 +204,23 @@ def test_it_leaves_everything_as_it_was_when_aborted(pipeline: Pipeline, archive
         pass
     rebuild.clear()
     assert (set(pipeline.client.scan_iter("*")), numbers(pipeline, pipeline.site)) == before
+
+
+def test_it_drops_what_another_one_left_behind_long_ago(
+    pipeline: Pipeline, archive: Archive
+) -> None:
+    fill(pipeline, archive)
+    for _ in rebuild_of(pipeline, archive, OTHER).count():
+        pass
+    left = set(pipeline.client.scan_iter("rebuild:*"))
+    name = keys.rebuilds(pipeline.topic)
+    spaces: Any = pipeline.client.zrange(name, 0, -1, withscores=True)
+    ((space, ms),) = spaces
+    for age, stays in ((ABANDONED_MS - 60_000, True), (ABANDONED_MS + 1, False)):
+        pipeline.client.zadd(name, {space: ms - age})
+        run(rebuild_of(pipeline, archive))
+        assert set(pipeline.client.scan_iter("rebuild:*")) == (left if stays else set())
+    assert not pipeline.client.exists(name)
 
 
 @contextmanager
