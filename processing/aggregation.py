@@ -176,7 +176,8 @@ def _is_late(page_view: PageView, rules: SiteRules) -> bool:
 
 
 def _runs(places: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
-    """Offsets of what lies at these places, as [first, last] of each run. What lies between two of a
+    """Offsets of what lies at these places, as [first, last] of each run. What lies between two of
+    a
     run is of other shards or no page view, so it may lead over that."""
     runs: list[list[int]] = []
     before = -2

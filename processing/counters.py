@@ -35,8 +35,7 @@ class Range:
     next: int
 
 
-# What lookup.lua answers: texts, or false where there is none.
-_decode_found = msgspec.msgpack.Decoder(list[list[str | bool]]).decode
+_decode_texts = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 # redis-py types its answers as unions over clients that do and don't decode.
 RedisClient = Any
@@ -88,11 +87,11 @@ class Counters:
         # more for each that is answered.
         ids = msgspec.msgpack.encode(list(wanted.ids.values()))
         visits = msgspec.msgpack.encode([(people, len(keys)) for people, keys in wanted.visits])
-        found = _decode_found(self._lookup(keys=names, args=[ids, visits]))
+        found = _decode_texts(self._lookup(keys=names, args=[ids, visits]))
         known = Known({key: set(marks) for key, marks in zip(wanted.ids, found, strict=False)})
         for (key, visitors), texts in zip(places, found[len(wanted.ids) :], strict=True):
-            of_key = known.visits.setdefault(key, {})
-            of_key.update({v: text for v, text in zip(visitors, texts, strict=False) if text})
+            # None at all where there is no such key.
+            known.visits.setdefault(key, {}).update(zip(visitors, texts, strict=False))
         return known
 
     def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:

@@ -18,10 +18,18 @@ class Lookups:
 
 @dataclass
 class Known:
-    """The answer: per key the fingerprints that are there, and by visitor the visits."""
+    """The answer: per key the fingerprints that are there, and by visitor the visits; "": none."""
 
     ids: dict[str, set[str]] = field(default_factory=dict)
     visits: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def go_on_with(self, deltas: "Deltas") -> None:
+        """Know what the store will hold when it has these too."""
+        for key, (_, marks) in deltas.ids.items():
+            self.ids.setdefault(key, set()).update(marks)
+        for key, _, triples in deltas.visits:
+            of_key = self.visits.setdefault(key, {})
+            of_key.update(zip(triples[::3], triples[2::3], strict=True))
 
 
 # Keys, each with when it goes, in Unix seconds; 0: never.

@@ -1,7 +1,7 @@
 -- What is there. KEYS: sets, then hashes. ARGV[1], ARGV[2]: msgpack, for each set the members to
 -- look for; {{fields, number of hashes}, …}: what is looked for in each of the hashes that follow.
 -- Returns msgpack: for each set those of them that it holds, then for each hash the fields' values,
--- false where there is none, or nothing where there is no hash.
+-- '' where there is none, or nothing where there is no hash.
 local CHUNK = 2000
 local found = {}
 local function look(key, names, call, take)
@@ -25,7 +25,7 @@ end
 for _, wanted in ipairs(hashes) do
   for _ = 1, wanted[2] do
     local values = {}
-    look(KEYS[#found + 1], wanted[1], 'HMGET', function(at, value) values[at] = value end)
+    look(KEYS[#found + 1], wanted[1], 'HMGET', function(at, value) values[at] = value or '' end)
     found[#found + 1] = values
   end
 end

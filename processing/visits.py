@@ -178,7 +178,7 @@ class Visits:
     def _recall(self, place: _Step, visitor: str) -> Change | None:
         """What Redis remembers, unless the visit went on since."""
         text = None if visitor in place.now else place.was.get(visitor)
-        if text is None:
+        if not text:
             return None
         change = place.now[visitor] = Change(_decode(text), _decode(text))
         self.changes.append(change)
