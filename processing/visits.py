@@ -78,6 +78,13 @@ class Change(msgspec.Struct, gc=False):
     entry: str | None = None
 
 
+def _begin(page_view: PageView) -> Change:
+    if page_view.name == PAGEVIEW:
+        path = page_view.path
+        return Change(Visit(page_view.ts, views=1, exit=path), entry=path)
+    return Change(Visit(page_view.ts, events=1))
+
+
 def count_totals(changes: Sequence[Change]) -> dict[str, int]:
     """What they change of a bucket's totals."""
     before = [change.before for change in changes if change.before is not None]
@@ -147,18 +154,20 @@ class Visits:
         places = self._places.get(page_view.received // STEP_MS) or self._places_of(page_view)
         visitor, ts, change = page_view.visitor, page_view.ts, None
         for place in places:
-            if place.now or place.was:
-                found = place.now.get(visitor) or self._recall(place, visitor)
-                if found is not None and found.visit.fits(ts):
-                    change = found
-                    if place is not places[0]:
-                        place.now[visitor] = None
-                    break
+            found = place.now.get(visitor)
+            if found is None and place.was.get(visitor):
+                found = self._recall(place, visitor)
+            if found is not None and found.visit.fits(ts):
+                change = found
+                if place is not places[0]:
+                    place.now[visitor] = None
+                break
         if change is None:
             if page_view.name == ENGAGEMENT:
                 return
-            change = Change(Visit(ts))
+            change = places[0].now[visitor] = _begin(page_view)
             self.changes.append(change)
+            return
         places[0].now[visitor] = change
         if page_view.name == PAGEVIEW and not change.visit.views:
             change.entry = page_view.path
@@ -176,10 +185,10 @@ class Visits:
         return found
 
     def _recall(self, place: _Step, visitor: str) -> Change | None:
-        """What Redis remembers, unless the visit went on since."""
-        text = None if visitor in place.now else place.was.get(visitor)
-        if not text:
+        """What Redis remembers, unless the visit went on elsewhere since."""
+        if visitor in place.now:
             return None
+        text = place.was[visitor]
         change = place.now[visitor] = Change(_decode(text), _decode(text))
         self.changes.append(change)
         return change
