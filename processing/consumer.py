@@ -96,6 +96,7 @@ class PageViewConsumer:
         self._reached_ms = 0
         self._invalid_in_a_row = 0
         self._rolled_back_since: int | None = None
+        self._is_behind = False
         self._due: dict[str, int] = defaultdict(int)
         self.progress = Progress()
 
@@ -128,7 +129,7 @@ class PageViewConsumer:
                 self._synchronise()
             messages = self._poll()
             self._handle([message for message in messages if not self._is_notice(message)])
-            if len(messages) < self._batch_events:
+            if not self._is_behind:
                 self._finish()
             self._keep_house()
         except (MarkerMoved, GapFound) as news:
@@ -253,8 +254,11 @@ class PageViewConsumer:
         """A few at once while they come slowly, many when they wait."""
         messages = self._kafka.consume(1, timeout=0.2)
         if messages:
-            # A little patience makes batches that are worth a round trip.
-            messages += self._kafka.consume(self._batch_events - 1, timeout=0.02)
+            # A little patience makes batches that are worth a round trip. Taking over as many as
+            # wait in the client is work too, which must not be cut off.
+            patience = 0.2 if self._is_behind else 0.02
+            messages += self._kafka.consume(self._batch_events - 1, timeout=patience)
+        self._is_behind = len(messages) > self._batch_events // 2
         return messages
 
     def _is_notice(self, message: Message) -> bool:
@@ -334,7 +338,7 @@ class PageViewConsumer:
         self._overlap.begin(batch)
 
     def _finish(self) -> None:
-        """Nothing more waits to be read, so nothing is gained by counting meanwhile."""
+        """Little waits to be read, so nothing is gained by counting meanwhile."""
         if self._overlap is not None and not self._stale:
             self._overlap.finish()
 
