@@ -127,8 +127,7 @@ class PageViewConsumer:
         try:
             if self._stale:
                 self._synchronise()
-            messages = self._poll()
-            self._handle([message for message in messages if not self._is_notice(message)])
+            self._handle(self._poll())
             if not self._is_behind:
                 self._finish()
             self._keep_house()
@@ -259,7 +258,7 @@ class PageViewConsumer:
             patience = 0.2 if self._is_behind else 0.02
             messages += self._kafka.consume(self._batch_events - 1, timeout=patience)
         self._is_behind = len(messages) > self._batch_events // 2
-        return messages
+        return [message for message in messages if not self._is_notice(message)]
 
     def _is_notice(self, message: Message) -> bool:
         """Whether this is no message but news; news that concern the position are heeded."""
@@ -278,6 +277,8 @@ class PageViewConsumer:
         if self._stale or not messages:
             return
         batches, letters = self._decode(messages)
+        # A full batch of them is 20 MB, which counting needs no more.
+        del messages
         self._confirm_topic()
         for batch in batches:
             self._gaps.check(batch.partition, self._begun(batch.partition), batch.offsets)
