@@ -23,7 +23,7 @@ class UndecodableMessage(ValueError):
     """Raised for bytes that are not a page view of a known version; says why."""
 
 
-class PageView(msgspec.Struct, omit_defaults=True, frozen=True):
+class PageView(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """One accepted event.
 
     `ts` and `received` are milliseconds since 1970 UTC: when it happened at the

@@ -1,8 +1,7 @@
 """Page views in, changes of counters out. Pure: no Kafka, no Redis, no clock."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingest.pageview import PageView
 from processing import keys
@@ -10,7 +9,7 @@ from processing.calendar import local_hour
 from processing.deltas import Deltas, Known, Lookups
 from processing.dimensions import ENGAGEMENT
 from processing.duplicates import DuplicateWindows, fingerprint
-from processing.history_counts import HistoryCounts
+from processing.history_counts import HistoryCounts, by_step
 from processing.live_counts import NOW_MS, LiveCounts
 from processing.rules import Retention, SiteRules
 from processing.visits import STEP_MS, Visits, neighbours
@@ -22,9 +21,6 @@ CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID)
 EXPIRED, HOLES = "expired", "holes"
 _NO_IDS: tuple[int, dict[str, None]] = (0, {})
 _QUARTER_MS = 900_000
-
-# Site → events in the order of the log.
-_BySite = defaultdict[str, list[PageView]]
 
 
 class Aggregator:
@@ -64,14 +60,13 @@ class Aggregator:
             if page_view.bot is None:
                 visitors[page_view.site, page_view.received // STEP_MS].add(page_view.visitor)
         for (site, step), seen in visitors.items():
-            for near in neighbours(step):
-                key = self._site_keys(site).visits(near)
-                wanted.visits.setdefault(key, set()).update(seen)
+            of_step = self._site_keys(site).visits
+            wanted.visits.append((list(seen), [of_step(near) for near in neighbours(step)]))
         return wanted
 
     def aggregate(
         self,
-        page_views: Iterable[PageView],
+        page_views: Sequence[PageView],
         known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
@@ -79,37 +74,45 @@ class Aggregator:
         """`known`: the store's answer to `lookups`. `offsets`: where each page view lies;
         without them the duplicates' places are not noted."""
         deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS, most_values=self._most_values)
-        counted: _BySite = defaultdict(list)
-        bots: _BySite = defaultdict(list)
-        arrived: Counter[tuple[str, int, str]] = Counter()
-        before = ""
-        for offset, page_view in zip(offsets or repeat(-1), page_views, strict=False):
-            category = self._category(deltas, page_view, known)
-            if category == COUNTED:
-                counted[page_view.site].append(page_view)
-            elif category == BOT:
-                bots[page_view.site].append(page_view)
-            elif category == DUPLICATE and offset >= 0:
-                deltas.note_duplicate(offset, follows=before == DUPLICATE)
-            arrived[page_view.site, page_view.received // _QUARTER_MS, category] += 1
-            deltas.clock = max(deltas.clock, page_view.received)
-            before = category
-        self._tally(deltas, arrived, now_s)
-        history = HistoryCounts(deltas, self._retention, now_s)
-        for site, events in bots.items():
-            history.count_bots(self._site_keys(site), self._rules(site), events)
-        for site, events in counted.items():
-            self._count(history, site, events, known)
+        duplicates = self._duplicates(deltas, page_views, known)
+        if offsets:
+            deltas.duplicates = _runs(duplicates, offsets)
+        deltas.clock = max([page_view.received for page_view in page_views], default=0)
+        again = [page_views[at] for at in duplicates]
+        for site, events in _by_site(again).items():
+            self._tally(deltas, site, events, DUPLICATE, now_s)
+        seen_before = set(duplicates)
+        new = [event for at, event in enumerate(page_views) if at not in seen_before]
+        for site, events in _by_site(new if duplicates else page_views).items():
+            self._aggregate_site(deltas, site, events, known, now_s)
         return deltas
 
-    def _category(self, deltas: Deltas, page_view: PageView, known: Known) -> str:
-        if page_view.retryable and not self._remember(deltas, page_view, known):
-            return DUPLICATE
-        if page_view.bot is not None:
-            return BOT
-        if self._is_late(page_view, self._rules(page_view.site)):
-            return LATE
-        return COUNTED
+    def _aggregate_site(
+        self, deltas: Deltas, site: str, events: Sequence[PageView], known: Known, now_s: int
+    ) -> None:
+        """A site's events without the duplicates."""
+        rules = self._rules(site)
+        history = HistoryCounts(deltas, self._retention, now_s, self._site_keys(site), rules)
+        bots = [event for event in events if event.bot is not None]
+        counted = [event for event in events if event.bot is None] if bots else events
+        late = [event for event in counted if _is_late(event, rules)]
+        if late:
+            counted = [event for event in counted if not _is_late(event, rules)]
+        for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):
+            self._tally(deltas, site, of_category, category, now_s)
+        history.count_bots(bots)
+        self._count(history, counted, known)
+        history.add()
+
+    def _duplicates(
+        self, deltas: Deltas, page_views: Sequence[PageView], known: Known
+    ) -> list[int]:
+        """Which of the page views repeat one; the ids of the others are remembered."""
+        return [
+            at
+            for at, page_view in enumerate(page_views)
+            if page_view.retryable and not self._remember(deltas, page_view, known)
+        ]
 
     def _remember(self, deltas: Deltas, page_view: PageView, known: Known) -> bool:
         """Whether the id is new; if so it is remembered."""
@@ -124,45 +127,64 @@ class Aggregator:
             deltas.ids.setdefault(own, (step_end, {}))[1][mark] = None
         return True
 
-    @staticmethod
-    def _is_late(page_view: PageView, rules: SiteRules) -> bool:
-        """Older, as it arrived, than what the site keeps."""
-        if rules.retention_days is None:
-            return False
-        return page_view.received - page_view.ts > rules.retention_days * 86_400_000
-
-    def _tally(self, deltas: Deltas, arrived: Counter[tuple[str, int, str]], now_s: int) -> None:
-        """The partition's ledger, and each site's."""
-        for (site, quarter, category), events in arrived.items():
-            deltas.tally(category, events)
-            self._tally_site(deltas, site, quarter, {category: events}, now_s)
-
-    def _tally_site(
-        self, deltas: Deltas, site: str, quarter: int, events: dict[str, int], now_s: int
+    def _tally(
+        self, deltas: Deltas, site: str, events: Sequence[PageView], category: str, now_s: int
     ) -> None:
-        """By the day of arrival."""
-        rules = self._rules(site)
-        local = local_hour(rules.time_zone, quarter * _QUARTER_MS)
-        expiry = rules.day_expiry(local)
-        if not expiry or expiry > now_s:
-            deltas.add_plain(self._site_keys(site).ledger(local.day), expiry, events)
+        """In the partition's ledger, and in the site's by the day of arrival."""
+        if not events:
+            return
+        deltas.tally(category, len(events))
+        rules, site_keys = self._rules(site), self._site_keys(site)
+        arrivals = [event.received for event in events]
+        for quarter, of_quarter in by_step(events, arrivals, _QUARTER_MS).items():
+            local = local_hour(rules.time_zone, quarter * _QUARTER_MS)
+            expiry = rules.day_expiry(local)
+            if not expiry or expiry > now_s:
+                deltas.add_plain(site_keys.ledger(local.day), expiry, {category: len(of_quarter)})
 
-    def _count(
-        self, history: HistoryCounts, site: str, events: Sequence[PageView], known: Known
-    ) -> None:
+    def _count(self, history: HistoryCounts, events: Sequence[PageView], known: Known) -> None:
         """A site's events that are counted."""
-        site_keys, rules = self._site_keys(site), self._rules(site)
         seen = [event for event in events if event.name != ENGAGEMENT]
         if seen:
-            history.count(site_keys, rules, seen)
-            LiveCounts(history.deltas, history.now_s).count(site_keys, seen)
-        visits = Visits(site_keys, known.visits)
+            history.count(seen)
+            LiveCounts(history.deltas, history.now_s).count(history.site, seen)
+        visits = Visits(history.site, known.visits)
         for event in events:
             visits.add(event)
-        history.count_visits(site_keys, rules, visits.changes)
+        history.count_visits(visits.changes)
         history.deltas.visits.extend(visits.memory())
 
     def _site_keys(self, site: str) -> keys.SiteKeys:
         if site not in self._keys:
             self._keys[site] = keys.SiteKeys(site, self._shards)
         return self._keys[site]
+
+
+def _by_site(page_views: Iterable[PageView]) -> Mapping[str, list[PageView]]:
+    """In the order of the log."""
+    sites: defaultdict[str, list[PageView]] = defaultdict(list)
+    for page_view in page_views:
+        sites[page_view.site].append(page_view)
+    return sites
+
+
+def _is_late(page_view: PageView, rules: SiteRules) -> bool:
+    """Older, as it arrived, than what the site keeps."""
+    if rules.retention_days is None:
+        return False
+    return page_view.received - page_view.ts > rules.retention_days * 86_400_000
+
+
+def _runs(places: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
+    """Offsets of what lies at these places, as [first, last] of each run. What lies between two of
+    a
+    run is of other shards or no page view, so it may lead over that."""
+    runs: list[list[int]] = []
+    before = -2
+    for at in places:
+        if at == before + 1:
+            runs[-1][1] = offsets[at]
+        else:
+            runs.append([offsets[at], offsets[at]])
+        before = at
+    return runs

@@ -29,6 +29,7 @@ from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.gaps import GapFound, Gaps
 from processing.log import Log, LogUnavailable, Topic
+from processing.overlap import Overlap
 from processing.repair import Repair
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class PageViewConsumer:
         self._assigned: list[int] = []
         self._stale = False
         self._counting: Counting | None = None
+        self._overlap: Overlap | None = None
         self._gaps = Gaps()
         # Offsets that have to be reached before an emptied store is whole again.
         self._goals: dict[int, int] = {}
@@ -94,6 +96,7 @@ class PageViewConsumer:
         self._reached_ms = 0
         self._invalid_in_a_row = 0
         self._rolled_back_since: int | None = None
+        self._is_behind = False
         self._due: dict[str, int] = defaultdict(int)
         self.progress = Progress()
 
@@ -125,6 +128,8 @@ class PageViewConsumer:
             if self._stale:
                 self._synchronise()
             self._handle(self._poll())
+            if not self._is_behind:
+                self._finish()
             self._keep_house()
         except (MarkerMoved, GapFound) as news:
             logger.warning("%s Beginning at the markers again.", news)
@@ -153,6 +158,9 @@ class PageViewConsumer:
 
     def _synchronise(self) -> None:
         """Read the markers and begin there."""
+        if self._overlap is not None:
+            self._overlap.abandon()
+            self._overlap = None
         topic = self._topic = self._describe_topic()
         if not self._is_known(topic) and not self._count_earlier_logs(topic):
             return
@@ -164,6 +172,7 @@ class PageViewConsumer:
             return
         self._skip_expired(counting, starts)
         self._counting = counting
+        self._overlap = Overlap(counting, self._note_counted)
         self._goals = self._counters.rebuilding(topic.name, topic.id)
         self._ends = self._log.ends(topic.partitions)
         self._refuse_rollback(self._ends)
@@ -202,6 +211,10 @@ class PageViewConsumer:
         assert self._counting is not None  # noqa: S101  set before anything is read
         return self._counting.position(partition)
 
+    def _begun(self, partition: int) -> int:
+        assert self._overlap is not None  # noqa: S101  set before anything is read
+        return self._overlap.position(partition)
+
     def _skip_expired(self, counting: Counting, starts: dict[int, int]) -> None:
         for partition in self._assigned:
             position = counting.position(partition)
@@ -237,10 +250,14 @@ class PageViewConsumer:
     # --- Reading ----------------------------------------------------------------------
 
     def _poll(self) -> list[Message]:
+        """A few at once while they come slowly, many when they wait."""
         messages = self._kafka.consume(1, timeout=0.2)
         if messages:
-            # A little patience makes batches that are worth a round trip.
-            messages += self._kafka.consume(self._batch_events - 1, timeout=0.02)
+            # A little patience makes batches that are worth a round trip. Taking over as many as
+            # wait in the client is work too, which must not be cut off.
+            patience = 0.2 if self._is_behind else 0.02
+            messages += self._kafka.consume(self._batch_events - 1, timeout=patience)
+        self._is_behind = len(messages) > self._batch_events // 2
         return [message for message in messages if not self._is_notice(message)]
 
     def _is_notice(self, message: Message) -> bool:
@@ -260,9 +277,11 @@ class PageViewConsumer:
         if self._stale or not messages:
             return
         batches, letters = self._decode(messages)
+        # A full batch of them is 20 MB, which counting needs no more.
+        del messages
         self._confirm_topic()
         for batch in batches:
-            self._gaps.check(batch.partition, self._position(batch.partition), batch.offsets)
+            self._gaps.check(batch.partition, self._begun(batch.partition), batch.offsets)
         self._bury(letters)
         for batch in batches:
             self._count(batch)
@@ -316,8 +335,15 @@ class PageViewConsumer:
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
     def _count(self, batch: Batch) -> None:
-        assert self._counting is not None  # noqa: S101  set before anything is read
-        self._counting.count(batch)
+        assert self._overlap is not None  # noqa: S101  set before anything is read
+        self._overlap.begin(batch)
+
+    def _finish(self) -> None:
+        """Little waits to be read, so nothing is gained by counting meanwhile."""
+        if self._overlap is not None and not self._stale:
+            self._overlap.finish()
+
+    def _note_counted(self, batch: Batch) -> None:
         self.progress.events += len(batch.offsets)
         if batch.page_views:
             self._through[batch.partition] = batch.page_views[-1][1].received
@@ -404,7 +430,10 @@ class PageViewConsumer:
     def _close(self) -> None:
         self._due.clear()
         try:
+            self._finish()
             self._keep_house()
         except (MarkerMoved, LogUnavailable, redis.RedisError) as trouble:
             logger.warning("The last report was not written: %s", trouble)
+        if self._overlap is not None:
+            self._overlap.abandon()
         self._kafka.close()

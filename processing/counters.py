@@ -1,7 +1,7 @@
 """The live store's write side: markers, known ids, and the one atomic apply."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from processing import keys
-from processing.deltas import Deltas, Known, Lookups
+from processing.deltas import Deltas, Known, Lookups, Places
 
 APPLIED, MOVED, KNOWN, HELD = "applied", "moved", "known", "held"
 
@@ -34,6 +34,8 @@ class Range:
     expected: int
     next: int
 
+
+_decode_texts = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 # redis-py types its answers as unions over clients that do and don't decode.
 RedisClient = Any
@@ -77,21 +79,20 @@ class Counters:
 
     def look_up(self, wanted: Lookups) -> Known:
         """What of it is there. All keys are of one shard."""
-        names = [self.space + key for key in (*wanted.ids, *wanted.visits)]
+        places = [(key, visitors) for visitors, keys in wanted.visits for key in keys]
+        names = [self.space + key for key in (*wanted.ids, *(key for key, _ in places))]
         if not names:
             return Known()
-        # Packed as one argument: redis-py takes 0.3 µs for each id that is one of its own.
+        # Packed as one argument: redis-py takes 0.3 µs for each id that is one of its own, and
+        # more for each that is answered.
         ids = msgspec.msgpack.encode(list(wanted.ids.values()))
-        visitors = msgspec.msgpack.encode([list(names) for names in wanted.visits.values()])
-        answers = self._lookup(keys=names, args=[ids, visitors])
-        texts = [[text.decode() for text in found] for found in answers]
-        return Known(
-            {key: set(marks) for key, marks in zip(wanted.ids, texts, strict=False)},
-            {
-                key: dict(zip(found[::2], found[1::2], strict=True))
-                for key, found in zip(wanted.visits, texts[len(wanted.ids) :], strict=True)
-            },
-        )
+        visits = msgspec.msgpack.encode([(people, len(keys)) for people, keys in wanted.visits])
+        found = _decode_texts(self._lookup(keys=names, args=[ids, visits]))
+        known = Known({key: set(marks) for key, marks in zip(wanted.ids, found, strict=False)})
+        for (key, visitors), texts in zip(places, found[len(wanted.ids) :], strict=True):
+            # None at all where there is no such key.
+            known.visits.setdefault(key, {}).update(zip(visitors, texts, strict=False))
+        return known
 
     def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:
         """Write all of `deltas` and move the shard's marker, or nothing (SPEC.md §5).
@@ -102,7 +103,7 @@ class Counters:
         names, packed = _pack(shard, offsets, deltas)
         names = [self.space + name for name in names]
         if self.touched is not None:
-            self.touched.update(names)
+            self.touched.update(names, _page_keys(self.space, deltas))
         result, detail = self._script(keys=names, args=[packed])
         if result in (b"known", b"held"):
             return Outcome(result.decode(), offsets.expected)
@@ -202,6 +203,9 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
             numbers[key] = len(names)
         return numbers[key]
 
+    def numbers_of(places: Places) -> list[int]:
+        return _flat((number(key), expiry) for key, expiry in places)
+
     packed = msgspec.msgpack.encode(
         {
             "partition": offsets.partition,
@@ -213,29 +217,22 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
             "ids": [[number(key), end, list(marks)] for key, (end, marks) in deltas.ids.items()],
             "most": deltas.most_values,
             "buckets": [
-                [number(key), expiry, *fields_and_changes]
-                for key, expiry, *fields_and_changes in deltas.changed()
+                [numbers_of(places), list(fields), list(fields.values())]
+                for places, fields in deltas.buckets
             ],
             "hashes": [
-                [number(key), deltas.expiries[key], _flat(counts.items())]
-                for key, counts in deltas.hashes.items()
+                [number(key), expiry, _flat(counts.items())]
+                for key, (expiry, counts) in deltas.hashes.items()
             ],
-            "visitors": [
-                [number(key), deltas.expiries[key], list(seen)]
-                for key, seen in deltas.visitors.items()
-            ],
+            "visitors": [[numbers_of(places), list(seen)] for places, seen in deltas.visitors],
             "pages": [
-                [
-                    number(keys.visitors_of(bucket, page)),
-                    deltas.expiries[bucket],
-                    list(seen),
-                    number(bucket),
-                    page,
-                ]
-                for bucket, pages in deltas.page_visitors.items()
-                for page, seen in pages.items()
+                [number(bucket), expiry, list(pages), list(pages.values())]
+                for (bucket, expiry), pages in deltas.page_visitors
             ],
-            "visits": [[number(key), end, triples] for key, end, triples in deltas.visits],
+            "visits": [
+                [number(key), end, triples[::3], triples[1::3], triples[2::3]]
+                for key, end, triples in deltas.visits
+            ],
             "now": [
                 [
                     *map(number, (site.now_pages, site.now_referrers, site.now_countries)),
@@ -255,6 +252,13 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
         }
     )
     return names, packed
+
+
+def _page_keys(space: str, deltas: Deltas) -> Iterator[str]:
+    """Those that apply.lua names itself."""
+    for (bucket, _), pages in deltas.page_visitors:
+        for page in pages:
+            yield space + keys.visitors_of(bucket, page)
 
 
 def _flat(pairs: Iterable[tuple[Any, ...]]) -> list[Any]:

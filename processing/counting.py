@@ -9,8 +9,8 @@ from confluent_kafka import Message
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
 from processing.aggregation import HOLES, INVALID, Aggregator
-from processing.counters import HELD, KNOWN, MOVED, Counters, Range
-from processing.deltas import Deltas
+from processing.counters import HELD, KNOWN, MOVED, Counters, Outcome, Range
+from processing.deltas import Deltas, Known, Lookups
 
 # How long to wait before a held shard is tried again.
 HELD_S = 0.02
@@ -46,6 +46,19 @@ class Batch:
             self.invalid.append(offset)
         else:
             self.page_views.append((offset, page_view))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a batch one shard counts, and what has to be known for it. `expected`: the marker
+    from which on it is not counted yet."""
+
+    shard: int
+    batch: Batch
+    expected: int
+    page_views: list[PageView]
+    offsets: list[int]
+    wanted: Lookups
 
 
 def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> Iterator[Batch]:
@@ -89,6 +102,10 @@ class Counting:
         """The first offset that not every shard has counted."""
         return min(markers[partition] for markers in self._markers)
 
+    @property
+    def shards(self) -> int:
+        return len(self._markers)
+
     def marker(self, shard: int, partition: int) -> int:
         return self._markers[shard][partition]
 
@@ -121,38 +138,60 @@ class Counting:
             offsets = to - markers[partition]
             most = max(most, offsets)
             while markers[partition] < to:
-                self._apply(shard, partition, to, Deltas(ledger={category: offsets}))
+                self._pass(shard, partition, to, {category: offsets})
         return most
 
-    def _try(self, shard: int, batch: Batch) -> None:
-        """One try: what another partition brought meanwhile makes it look again, as does a
-        shard whose numbers are being swapped."""
-        expected = self._markers[shard][batch.partition]
-        aggregator = self._aggregators[shard]
+    def part(self, shard: int, batch: Batch, expected: int) -> Part:
+        """What of the batch is the shard's, from the offset `expected` on."""
         own = [
             (offset, page_view)
             for offset, page_view in batch.page_views
             if offset >= expected and keys.shard_of(page_view.site, len(self._aggregators)) == shard
         ]
         page_views, offsets = [page_view for _, page_view in own], [offset for offset, _ in own]
-        known = self._counters.look_up(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000, offsets)
-        _tally_unread(deltas, shard, batch, expected)
-        self._apply(shard, batch.partition, batch.next, deltas)
+        wanted = self._aggregators[shard].lookups(page_views)
+        return Part(shard, batch, expected, page_views, offsets, wanted)
 
-    def _apply(self, shard: int, partition: int, next_offset: int, deltas: Deltas) -> None:
-        expected = self._markers[shard][partition]
-        offsets = Range(self.topic_id, partition, expected, next_offset)
-        outcome = self._counters.apply(shard, offsets, deltas)
+    def look_up(self, part: Part) -> Known:
+        return self._counters.look_up(part.wanted)
+
+    def aggregate(self, part: Part, known: Known) -> Deltas:
+        deltas = self._aggregators[part.shard].aggregate(
+            part.page_views, known, self._clock() // 1000, part.offsets
+        )
+        _tally_unread(deltas, part.shard, part.batch, part.expected)
+        return deltas
+
+    def apply(self, part: Part, deltas: Deltas) -> Outcome:
+        offsets = Range(self.topic_id, part.batch.partition, part.expected, part.batch.next)
+        return self._counters.apply(part.shard, offsets, deltas)
+
+    def settle(self, shard: int, partition: int, outcome: Outcome) -> bool:
+        """Whether it was applied. Raises `MarkerMoved`."""
         if outcome.result == MOVED:
             raise MarkerMoved(
                 f"Partition {partition}, shard {shard}: the marker is {outcome.marker}, not "
-                f"{expected}. Another consumer counted, or Redis was rolled back."
+                f"{self._markers[shard][partition]}. Another consumer counted, or Redis was rolled "
+                "back."
             )
         if outcome.result == HELD:
             time.sleep(HELD_S)
-        elif outcome.result != KNOWN:
-            self._markers[shard][partition] = outcome.marker
+        if outcome.result in (HELD, KNOWN):
+            return False
+        self._markers[shard][partition] = outcome.marker
+        return True
+
+    def _try(self, shard: int, batch: Batch) -> None:
+        """One try: what another partition brought meanwhile makes it look again, as does a
+        shard whose numbers are being swapped."""
+        part = self.part(shard, batch, self._markers[shard][batch.partition])
+        deltas = self.aggregate(part, self.look_up(part))
+        self.settle(shard, batch.partition, self.apply(part, deltas))
+
+    def _pass(self, shard: int, partition: int, to: int, ledger: dict[str, int]) -> None:
+        offsets = Range(self.topic_id, partition, self._markers[shard][partition], to)
+        outcome = self._counters.apply(shard, offsets, Deltas(ledger=ledger))
+        self.settle(shard, partition, outcome)
 
 
 def _tally_unread(deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:

@@ -1,7 +1,7 @@
 """What one batch of one partition changes in one shard, and what it has to know before. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processing import keys
@@ -10,18 +10,30 @@ from processing import keys
 @dataclass
 class Lookups:
     """What to ask Redis for before a batch is aggregated: per key, the fingerprints of ids that
-    may be there, and the visitors whose visits may be."""
+    may be there; visitors, and the keys in which a visit of theirs may be remembered."""
 
     ids: dict[str, list[str]] = field(default_factory=dict)
-    visits: dict[str, set[str]] = field(default_factory=dict)
+    visits: list[tuple[list[str], Sequence[str]]] = field(default_factory=list)
 
 
 @dataclass
 class Known:
-    """The answer: per key the fingerprints that are there, and by visitor the visits."""
+    """The answer: per key the fingerprints that are there, and by visitor the visits; "": none."""
 
-    ids: Mapping[str, set[str]] = field(default_factory=dict)
-    visits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ids: dict[str, set[str]] = field(default_factory=dict)
+    visits: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def go_on_with(self, deltas: "Deltas") -> None:
+        """Know what the store will hold when it has these too."""
+        for key, (_, marks) in deltas.ids.items():
+            self.ids.setdefault(key, set()).update(marks)
+        for key, _, triples in deltas.visits:
+            of_key = self.visits.setdefault(key, {})
+            of_key.update(zip(triples[::3], triples[2::3], strict=True))
+
+
+# Keys, each with when it goes, in Unix seconds; 0: never.
+Places = Sequence[tuple[str, int]]
 
 
 @dataclass
@@ -29,14 +41,15 @@ class Deltas:
     """What one batch of one partition changes in one shard."""
 
     ledger: dict[str, int] = field(default_factory=dict)
-    # Hashes that are added to: those with dimensions, which are kept bounded, and plain ones.
-    buckets: dict[str, Counter[str]] = field(default_factory=dict)
-    hashes: dict[str, Counter[str]] = field(default_factory=dict)
-    visitors: dict[str, set[str]] = field(default_factory=dict)
-    # Bucket's key → page, which has to be kept in it → its visitors.
-    page_visitors: dict[str, dict[str, set[str]]] = field(default_factory=dict)
-    # Unix seconds; 0: never. For every key of these.
-    expiries: dict[str, int] = field(default_factory=dict)
+    # What is added to hashes with dimensions, which are kept bounded: to each of the places alike.
+    buckets: list[tuple[Places, Mapping[str, int]]] = field(default_factory=list)
+    # Plain hashes, key → (when it goes, what is added).
+    hashes: dict[str, tuple[int, Counter[str]]] = field(default_factory=dict)
+    visitors: list[tuple[Places, Collection[str]]] = field(default_factory=list)
+    # A bucket, and by page, which has to be kept in it, visitors of the page.
+    page_visitors: list[tuple[tuple[str, int], Mapping[str, list[str]]]] = field(
+        default_factory=list
+    )
     # Values of a dimension that a bucket keeps.
     most_values: int = 1_000
     # (key, when it may be dropped (ms), [visitor, visit as it was, as it is, …])
@@ -60,30 +73,5 @@ class Deltas:
     def tally(self, category: str, events: int = 1) -> None:
         self.ledger[category] = self.ledger.get(category, 0) + events
 
-    def note_duplicate(self, offset: int, follows: bool) -> None:
-        """`follows`: the shard's page view before it was one too. What lies between them is
-        of other shards or no page view, so the run may lead over it."""
-        if follows:
-            self.duplicates[-1][1] = offset
-        else:
-            self.duplicates.append([offset, offset])
-
-    def add(self, key: str, expiry: int, fields: Mapping[str, int]) -> None:
-        """Add to a bucket, which is kept bounded."""
-        if fields:
-            self.buckets.setdefault(key, Counter()).update(fields)
-            self.expiries[key] = expiry
-
     def add_plain(self, key: str, expiry: int, fields: Mapping[str, int]) -> None:
-        self.hashes.setdefault(key, Counter()).update(fields)
-        self.expiries[key] = expiry
-
-    def see(self, key: str, expiry: int, visitors: Iterable[str]) -> None:
-        self.visitors.setdefault(key, set()).update(visitors)
-        self.expiries[key] = expiry
-
-    def changed(self) -> Iterator[tuple[str, int, list[str], list[int]]]:
-        """Per bucket its expiry, the fields that change in it, and by how much."""
-        for key, counts in self.buckets.items():
-            fields = {name: change for name, change in counts.items() if change}
-            yield key, self.expiries[key], list(fields), list(fields.values())
+        self.hashes.setdefault(key, (expiry, Counter()))[1].update(fields)

@@ -122,6 +122,8 @@ def count_by_page_view(page_views: Sequence[PageView]) -> Counter[str]:
             if value:
                 fields[prefix + value] = count
     for at, (prefix, of) in enumerate(_VERSIONS.values(), len(_SIMPLE)):
+        if not any(columns[at]):
+            continue
         names = columns[_ATTRIBUTES.index(of)]
         for (name, version), count in Counter(zip(names, columns[at], strict=True)).items():
             if name and version:
@@ -132,7 +134,7 @@ def count_by_page_view(page_views: Sequence[PageView]) -> Counter[str]:
 def count_by_event(page_views: Iterable[PageView]) -> Counter[str]:
     """The same of names and properties, which custom events have too."""
     fields: Counter[str] = Counter()
-    for page_view in page_views:
+    for page_view in [event for event in page_views if event.props or event.name != PAGEVIEW]:
         if page_view.name != PAGEVIEW:
             fields[EVENT.prefix + page_view.name] += 1
         for name, value in (page_view.props or {}).items():

@@ -1,17 +1,18 @@
 """Counts events where they happened: in minutes, hours and days of their site. Pure.
 
-Events are taken in groups of a quarter of an hour, whose hour and day are the same, so that
-values are counted column by column and not event by event.
+Events are taken in groups of an hour of the site, which lies in one day, so that values are counted
+column by column and not event by event.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ingest.pageview import PageView
 from processing import keys
 from processing.calendar import LocalHour, local_hour
-from processing.deltas import Deltas
+from processing.deltas import Deltas, Places
 from processing.dimensions import (
     ALL,
     ALL_BOTS,
@@ -24,117 +25,154 @@ from processing.rules import Retention, SiteRules
 from processing.visits import Change, count_pages, count_totals
 
 _MINUTE_MS, _QUARTER_MS = 60_000, 900_000
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
 class HistoryCounts:
-    """Adds to `deltas`. `now_s`, Unix seconds, only spares what Redis would drop at once."""
+    """What a batch counts of one site. `now_s`, Unix seconds, only spares what Redis would drop at
+    once. What events, bots and visits add has no field in common."""
 
     deltas: Deltas
     retention: Retention
     now_s: int
+    site: keys.SiteKeys
+    rules: SiteRules
+    _minutes: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    _hours: defaultdict[LocalHour, dict[str, int]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
 
-    def count(self, site: keys.SiteKeys, rules: SiteRules, events: Sequence[PageView]) -> None:
-        for quarter in _grouped(events, _QUARTER_MS).values():
-            local = local_hour(rules.time_zone, quarter[0].ts)
-            views = [event for event in quarter if event.name == PAGEVIEW]
-            fields = count_by_event(quarter)
-            fields.update(_paths(views))
+    def count(self, events: Sequence[PageView]) -> None:
+        times = [event.ts for event in events]
+        for local, of_hour in self._by_hour(events, times).items():
+            self._count_hour(local, of_hour)
+        for minute, of_minute in by_step(events, times, _MINUTE_MS).items():
+            views = _page_views(of_minute)
+            self._minutes[minute].update(Counter([view.path for view in views]))
+            if views:
+                self._minutes[minute][ALL] = len(views)
+            place = (self.site.visitors(keys.MINUTE, minute), self._minute_expiry(minute))
+            self._see([place], of_minute)
+
+    def _count_hour(self, local: LocalHour, events: Sequence[PageView]) -> None:
+        views = _page_views(events)
+        fields = self._hours[local]
+        fields.update(count_by_event(events))
+        if views:
+            pages = _visitors_by_page(views)
+            fields.update({page: len(visitors) for page, visitors in pages.items()})
+            fields[ALL] = len(views)
             fields.update(count_by_page_view(views))
-            self._add_long(site, rules, local, fields)
-            self._see(site, rules, local, quarter)
-            self._see_on_pages(site, rules, local, views)
-        for minute, of_minute in _grouped(events, _MINUTE_MS).items():
-            expiry = self._minute_expiry(minute)
-            views = [event for event in of_minute if event.name == PAGEVIEW]
-            self._add(site.views(keys.MINUTE, minute), expiry, _paths(views))
-            self._see_in(site.visitors(keys.MINUTE, minute), expiry, of_minute)
+            place = (self.site.views(keys.DAY, local.day), self.rules.day_expiry(local))
+            if self._is_kept(place):
+                self.deltas.page_visitors.append((place, pages))
+        hour, day = self._hour_and_day(local)
+        self._see([(keys.visitors_of(key), expiry) for key, expiry in (hour, day)], events)
 
-    def count_bots(self, site: keys.SiteKeys, rules: SiteRules, events: Sequence[PageView]) -> None:
+    def count_bots(self, events: Sequence[PageView]) -> None:
         """The same of what bots sent: page views only."""
-        views = [event for event in events if event.name == PAGEVIEW]
-        for quarter in _grouped(views, _QUARTER_MS).values():
-            paths = Counter([BOT_PAGE.field(view.path) for view in quarter])
-            local = local_hour(rules.time_zone, quarter[0].ts)
-            self._add_long(site, rules, local, {ALL_BOTS: len(quarter), **paths})
-        for minute, of_minute in _grouped(views, _MINUTE_MS).items():
-            key, expiry = site.views(keys.MINUTE, minute), self._minute_expiry(minute)
-            self._add(key, expiry, {ALL_BOTS: len(of_minute)})
+        views = _page_views(events)
+        times = [view.ts for view in views]
+        for local, of_hour in self._by_hour(views, times).items():
+            self._hours[local].update(Counter([BOT_PAGE.field(view.path) for view in of_hour]))
+            self._hours[local][ALL_BOTS] = len(of_hour)
+        for minute, of_minute in by_step(views, times, _MINUTE_MS).items():
+            self._minutes[minute][ALL_BOTS] = len(of_minute)
 
-    def count_visits(
-        self, site: keys.SiteKeys, rules: SiteRules, changes: Sequence[Change]
-    ) -> None:
+    def count_visits(self, changes: Sequence[Change]) -> None:
         """A visit counts where it began, however long it goes on."""
-        for minute, of_minute in _by_start(changes, _MINUTE_MS).items():
-            key, expiry = site.views(keys.MINUTE, minute), self._minute_expiry(minute)
-            self._add(key, expiry, count_totals(of_minute))
-        for quarter, of_quarter in _by_start(changes, _QUARTER_MS).items():
-            local = local_hour(rules.time_zone, quarter * _QUARTER_MS)
-            fields = {**count_totals(of_quarter), **count_pages(of_quarter)}
-            self._add_long(site, rules, local, fields)
+        times = [change.visit.start for change in changes]
+        for minute, of_minute in by_step(changes, times, _MINUTE_MS).items():
+            self._minutes[minute].update(_changed(count_totals(of_minute)))
+        for local, of_hour in self._by_hour(changes, times).items():
+            self._hours[local].update(_changed(count_totals(of_hour)))
+            self._hours[local].update(_changed(count_pages(of_hour)))
 
-    def _add_long(
-        self, site: keys.SiteKeys, rules: SiteRules, local: LocalHour, fields: Mapping[str, int]
-    ) -> None:
-        """What hours and days have alike."""
-        self._add(site.views(keys.HOUR, local.hour), self._hour_expiry(local), fields)
-        self._add(site.views(keys.DAY, local.day), rules.day_expiry(local), fields)
+    def add(self) -> None:
+        """Hand over what was counted."""
+        for minute, fields in self._minutes.items():
+            place = (self.site.views(keys.MINUTE, minute), self._minute_expiry(minute))
+            self._add([place], fields)
+        days: defaultdict[tuple[str, int], list[LocalHour]] = defaultdict(list)
+        for local in self._hours:
+            days[self._hour_and_day(local)[1]].append(local)
+        for day, hours in days.items():
+            if len(hours) == 1:
+                # Most often: hour and day are told, and unpacked in Redis, once.
+                self._add([self._hour_and_day(hours[0])[0], day], self._hours[hours[0]])
+                continue
+            for local in hours:
+                self._add([self._hour_and_day(local)[0]], self._hours[local])
+            self._add([day], _sum(self._hours[local] for local in hours))
 
-    def _add(self, key: str, expiry: int, fields: Mapping[str, int]) -> None:
-        if self._is_kept(expiry):
-            self.deltas.add(key, expiry, fields)
+    def _by_hour(
+        self, things: Sequence[Thing], times: Sequence[int]
+    ) -> Mapping[LocalHour, Sequence[Thing]]:
+        hours: dict[LocalHour, Sequence[Thing]] = {}
+        for quarter, of_quarter in by_step(things, times, _QUARTER_MS).items():
+            local = local_hour(self.rules.time_zone, quarter * _QUARTER_MS)
+            hours[local] = [*hours[local], *of_quarter] if local in hours else of_quarter
+        return hours
 
-    def _see(
-        self, site: keys.SiteKeys, rules: SiteRules, local: LocalHour, events: Sequence[PageView]
-    ) -> None:
-        self._see_in(site.visitors(keys.HOUR, local.hour), self._hour_expiry(local), events)
-        self._see_in(site.visitors(keys.DAY, local.day), rules.day_expiry(local), events)
-
-    def _see_in(self, key: str, expiry: int, events: Sequence[PageView]) -> None:
-        if self._is_kept(expiry):
-            self.deltas.see(key, expiry, {event.visitor for event in events})
-
-    def _see_on_pages(
-        self, site: keys.SiteKeys, rules: SiteRules, local: LocalHour, views: Sequence[PageView]
-    ) -> None:
-        if not views or not self._is_kept(rules.day_expiry(local)):
-            return
-        pages = self.deltas.page_visitors.setdefault(site.views(keys.DAY, local.day), {})
-        for view in views:
-            visitors = pages.get(view.path)
-            if visitors is None:
-                pages[view.path] = {view.visitor}
-            else:
-                visitors.add(view.visitor)
-
-    def _is_kept(self, expiry: int) -> bool:
-        return not expiry or expiry > self.now_s
+    def _hour_and_day(self, local: LocalHour) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Their hashes, and when they go."""
+        expiry = local.hour + 3_600 + self.retention.hour
+        return (
+            (self.site.views(keys.HOUR, local.hour), expiry),
+            (self.site.views(keys.DAY, local.day), self.rules.day_expiry(local)),
+        )
 
     def _minute_expiry(self, minute: int) -> int:
         return (minute + 1) * 60 + self.retention.minute
 
-    def _hour_expiry(self, local: LocalHour) -> int:
-        return local.hour + 3_600 + self.retention.hour
+    def _add(self, places: Places, fields: Mapping[str, int]) -> None:
+        kept = list(filter(self._is_kept, places))
+        if kept and fields:
+            self.deltas.buckets.append((kept, fields))
+
+    def _see(self, places: Places, events: Sequence[PageView]) -> None:
+        if kept := list(filter(self._is_kept, places)):
+            self.deltas.visitors.append((kept, {event.visitor for event in events}))
+
+    def _is_kept(self, place: tuple[str, int]) -> bool:
+        _, expiry = place
+        return not expiry or expiry > self.now_s
 
 
-def _grouped(events: Sequence[PageView], length_ms: int) -> dict[int, list[PageView]]:
-    """By the step of so many ms in which they happened."""
-    groups: defaultdict[int, list[PageView]] = defaultdict(list)
-    for event in events:
-        groups[event.ts // length_ms].append(event)
+def by_step(
+    things: Sequence[Thing], times: Sequence[int], length_ms: int
+) -> Mapping[int, Sequence[Thing]]:
+    """By the step of so many ms in which each thing's time lies."""
+    if not times:
+        return {}
+    first = min(times) // length_ms
+    if max(times) // length_ms == first:
+        return {first: things}
+    groups: defaultdict[int, list[Thing]] = defaultdict(list)
+    for thing, ms in zip(things, times, strict=True):
+        groups[ms // length_ms].append(thing)
     return groups
 
 
-def _by_start(changes: Sequence[Change], length_ms: int) -> dict[int, list[Change]]:
-    groups: defaultdict[int, list[Change]] = defaultdict(list)
-    for change in changes:
-        groups[change.visit.start // length_ms].append(change)
-    return groups
+def _page_views(events: Sequence[PageView]) -> Sequence[PageView]:
+    return [event for event in events if event.name == PAGEVIEW]
 
 
-def _paths(views: Sequence[PageView]) -> Counter[str]:
-    """Page views by path, and of all."""
-    paths = Counter([view.path for view in views])
-    if views:
-        paths[ALL] = len(views)
-    return paths
+def _visitors_by_page(views: Sequence[PageView]) -> Mapping[str, list[str]]:
+    """A visitor as often as he saw it."""
+    pages: defaultdict[str, list[str]] = defaultdict(list)
+    for view in views:
+        pages[view.path].append(view.visitor)
+    return pages
+
+
+def _changed(fields: Mapping[str, int]) -> dict[str, int]:
+    return {name: change for name, change in fields.items() if change}
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for fields in counts:
+        total.update(fields)
+    return _changed(total)

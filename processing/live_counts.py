@@ -1,9 +1,8 @@
 """Counts events as they arrive: the live minutes, who is here now, the feed. Pure."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from operator import attrgetter
 
 import msgspec
@@ -12,6 +11,7 @@ from ingest.pageview import PageView
 from processing import keys
 from processing.deltas import Deltas
 from processing.dimensions import ALL, PAGEVIEW, SECOND
+from processing.history_counts import by_step
 
 LIVE_MINUTES = 30
 NOW_MS = 300_000
@@ -48,29 +48,30 @@ class LiveCounts:
 
     def count(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
         """All events of a site in the batch, in the order of the log."""
-        last = max(events, key=_received).received
-        self.deltas.states[site] = (last, max(event.ts for event in events))
-        self._count_minutes(site, events)
-        self._count_now(site, events)
-        newest = nlargest(FEED_EVENTS, events, key=_received)
+        arrivals = [event.received for event in events]
+        self.deltas.states[site] = (max(arrivals), max([event.ts for event in events]))
+        self._count_minutes(site, events, arrivals)
+        if max(arrivals) > self.now_s * 1_000 - NOW_MS:
+            self._count_now(site, events)
+        # They are nearly in order, which `sorted` makes use of.
+        newest = sorted(events, key=_received, reverse=True)[:FEED_EVENTS]
         self.deltas.feed[site] = [
             (event.received, _encode(FeedEvent(*_shown(event))).decode()) for event in newest
         ]
 
-    def _count_minutes(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
-        minutes: defaultdict[int, list[PageView]] = defaultdict(list)
-        for event in events:
-            if event.name == PAGEVIEW:
-                minutes[event.received // 60_000].append(event)
-        for minute, views in minutes.items():
+    def _count_minutes(
+        self, site: keys.SiteKeys, events: Sequence[PageView], arrivals: Sequence[int]
+    ) -> None:
+        for minute, of_minute in by_step(events, arrivals, 60_000).items():
             expiry = (minute + 1) * 60 + _LIVE_KEPT_S
-            if expiry <= self.now_s:
+            views = [event for event in of_minute if event.name == PAGEVIEW]
+            if expiry <= self.now_s or not views:
                 continue
             fields = Counter([view.path for view in views])
             fields[ALL] = len(views)
             for second, count in Counter([v.received // 1_000 % 60 for v in views]).items():
                 fields[f"{SECOND}{second:02d}"] = count
-            self.deltas.add(site.live(minute), expiry, fields)
+            self.deltas.buckets.append(([(site.live(minute), expiry)], fields))
 
     def _count_now(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
         people: dict[str, tuple[int, str, str, str]] = {}

@@ -9,7 +9,7 @@ found, and a recount of the log decides alike whenever it runs.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -22,6 +22,7 @@ from processing.dimensions import (
     ENTRY_PAGE,
     EXIT_PAGE,
     PAGEVIEW,
+    Dimension,
 )
 from processing.keys import SiteKeys
 
@@ -32,7 +33,7 @@ STEP_MS = 3_600_000
 _STEP_KEPT_MS = 3 * STEP_MS
 
 
-class Visit(msgspec.Struct, array_like=True):
+class Visit(msgspec.Struct, array_like=True, gc=False):
     """As it lies in Redis, in JSON. Times in ms: `start` is when the event happened that was read
     first, where the visit is counted; the earliest event lies `before` it, the latest `after`.
 
@@ -45,14 +46,6 @@ class Visit(msgspec.Struct, array_like=True):
     views: int = 0
     events: int = 0
     exit: str | None = None
-
-    @property
-    def duration(self) -> int:
-        return self.before + self.after
-
-    @property
-    def is_bounce(self) -> bool:
-        return self.views == 1 and not self.events
 
     def fits(self, ts: int) -> bool:
         """Whether an event at `ts` goes on with this visit."""
@@ -76,45 +69,72 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(Visit).decode
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct, gc=False):
     """What a batch changes of one visit. `before`: as it was; None: it began. `entry`: the page
     with which it began, where the batch has it."""
 
     visit: Visit
-    before: Visit | None
+    before: Visit | None = None
     entry: str | None = None
+
+
+def _begin(page_view: PageView) -> Change:
+    if page_view.name == PAGEVIEW:
+        path = page_view.path
+        return Change(Visit(page_view.ts, views=1, exit=path), entry=path)
+    return Change(Visit(page_view.ts, events=1))
 
 
 def count_totals(changes: Sequence[Change]) -> dict[str, int]:
     """What they change of a bucket's totals."""
-    visits = bounces = duration = 0
-    for change in changes:
-        before, visit = change.before, change.visit
-        bounces += visit.is_bounce
-        duration += visit.duration
-        if before is None:
-            visits += 1
-        else:
-            bounces -= before.is_bounce
-            duration -= before.duration
-    return {ALL_VISITS: visits, ALL_BOUNCES: bounces, ALL_DURATION: duration}
+    before = [change.before for change in changes if change.before is not None]
+    visits = [change.visit for change in changes]
+    return {
+        ALL_VISITS: len(visits) - len(before),
+        ALL_BOUNCES: _bounces(visits) - _bounces(before),
+        ALL_DURATION: _duration(visits) - _duration(before),
+    }
+
+
+def _bounces(visits: Sequence[Visit]) -> int:
+    return len([1 for visit in visits if visit.views == 1 and not visit.events])
+
+
+def _duration(visits: Sequence[Visit]) -> int:
+    return sum([visit.before + visit.after for visit in visits])
 
 
 def count_pages(changes: Sequence[Change]) -> Counter[str]:
     """What they change of the visits by their first and last page."""
     fields: Counter[str] = Counter()
-    for change in changes:
-        if change.entry is not None:
-            fields[ENTRY_PAGE.prefix + change.entry] += 1
-        gone = change.before.exit if change.before else None
-        come = change.visit.exit
-        if gone != come:
-            if gone is not None:
-                fields[EXIT_PAGE.prefix + gone] -= 1
-            if come is not None:
-                fields[EXIT_PAGE.prefix + come] += 1
+    _add_pages(fields, ENTRY_PAGE, [change.entry for change in changes], 1)
+    moved = [
+        change
+        for change in changes
+        if change.before is None or change.before.exit != change.visit.exit
+    ]
+    _add_pages(fields, EXIT_PAGE, [change.visit.exit for change in moved], 1)
+    left = [change.before.exit for change in moved if change.before is not None]
+    _add_pages(fields, EXIT_PAGE, left, -1)
     return fields
+
+
+def _add_pages(
+    fields: Counter[str], dimension: Dimension, pages: Sequence[str | None], sign: int
+) -> None:
+    prefix = dimension.prefix
+    for page, visits in Counter(pages).items():
+        if page is not None:
+            fields[prefix + page] += sign * visits
+
+
+@dataclass(slots=True)
+class _Step:
+    """Visits remembered in one hour of arrival, by visitor: as Redis has them, and as they are
+    by now, None where they went on to another step."""
+
+    was: Mapping[str, str]
+    now: dict[str, Change | None] = field(default_factory=dict)
 
 
 class Visits:
@@ -124,53 +144,62 @@ class Visits:
     def __init__(self, keys: SiteKeys, known: Mapping[str, Mapping[str, str]]) -> None:
         self._keys = keys
         self._known = known
-        # By step and visitor: as it was, and as it is by now.
-        self._was: dict[int, Mapping[str, str]] = {}
-        self._remembered: dict[int, dict[str, Change | None]] = {}
+        self._steps: dict[int, _Step] = {}
+        # By an event's step, where it looks.
+        self._places: dict[int, tuple[_Step, ...]] = {}
         self.changes: list[Change] = []
 
     def add(self, page_view: PageView) -> None:
         """The next event, in the order of the log."""
-        own, visitor, ts = page_view.received // STEP_MS, page_view.visitor, page_view.ts
-        change = None
-        for step in neighbours(own):
-            found = self._find(step, visitor)
+        places = self._places.get(page_view.received // STEP_MS) or self._places_of(page_view)
+        visitor, ts, change = page_view.visitor, page_view.ts, None
+        for place in places:
+            found = place.now.get(visitor)
+            if found is None and place.was.get(visitor):
+                found = self._recall(place, visitor)
             if found is not None and found.visit.fits(ts):
                 change = found
-                if step != own:
-                    self._remembered[step][visitor] = None
+                if place is not places[0]:
+                    place.now[visitor] = None
                 break
         if change is None:
             if page_view.name == ENGAGEMENT:
                 return
-            change = Change(Visit(ts), before=None)
+            change = places[0].now[visitor] = _begin(page_view)
             self.changes.append(change)
-        self._remembered[own][visitor] = change
+            return
+        places[0].now[visitor] = change
         if page_view.name == PAGEVIEW and not change.visit.views:
             change.entry = page_view.path
         change.visit.add(page_view)
 
-    def _find(self, step: int, visitor: str) -> Change | None:
-        remembered = self._remembered.get(step)
-        if remembered is None:
-            remembered = self._remembered[step] = {}
-            self._was[step] = self._known.get(self._keys.visits(step), {})
-        if visitor in remembered:
-            return remembered[visitor]
-        text = self._was[step].get(visitor)
-        if text is None:
+    def _places_of(self, page_view: PageView) -> tuple[_Step, ...]:
+        own = page_view.received // STEP_MS
+        found = self._places[own] = tuple(map(self._step, neighbours(own)))
+        return found
+
+    def _step(self, step: int) -> _Step:
+        found = self._steps.get(step)
+        if found is None:
+            found = self._steps[step] = _Step(self._known.get(self._keys.visits(step), {}))
+        return found
+
+    def _recall(self, place: _Step, visitor: str) -> Change | None:
+        """What Redis remembers, unless the visit went on elsewhere since."""
+        if visitor in place.now:
             return None
-        change = remembered[visitor] = Change(_decode(text), before=_decode(text))
+        text = place.was[visitor]
+        change = place.now[visitor] = Change(_decode(text), _decode(text))
         self.changes.append(change)
         return change
 
     def memory(self) -> Iterator[tuple[str, int, list[str]]]:
         """Per key, when it may be dropped (ms), and as [visitor, was, is, …] what was found in it
         and what is to be remembered; "": nothing."""
-        for step, remembered in self._remembered.items():
-            was = self._was[step]
+        for step, place in self._steps.items():
+            was = place.was
             triples: list[str] = []
-            for visitor, change in remembered.items():
+            for visitor, change in place.now.items():
                 now = _encode(change.visit).decode() if change else ""
                 triples += (visitor, was.get(visitor, ""), now)
             if triples:

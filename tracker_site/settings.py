@@ -84,7 +84,7 @@ REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")
 REDIS_SHARDS = env.number("REDIS_SHARDS", 1, least=1, most=1_024)
 
 # --- Counting --------------------------------------------------------------------------
-CONSUMER_BATCH_EVENTS = env.number("CONSUMER_BATCH_EVENTS", 5_000, least=1, most=100_000)
+CONSUMER_BATCH_EVENTS = env.number("CONSUMER_BATCH_EVENTS", 20_000, least=1, most=100_000)
 CONSUMER_MAX_INVALID = env.number("CONSUMER_MAX_INVALID", 1_000, least=1)
 DUPLICATE_WINDOW_MINUTES = env.number("DUPLICATE_WINDOW_MINUTES", 10, least=1)
 BACKFILL_DUPLICATE_WINDOW_DAYS = env.number("BACKFILL_DUPLICATE_WINDOW_DAYS", 30, least=1)

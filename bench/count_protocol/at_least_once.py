@@ -13,13 +13,13 @@ from importlib import resources
 from confluent_kafka import TopicPartition
 
 from ingest.pageview import PageView
-from processing import keys
 from processing.aggregation import Aggregator
 from processing.consumer import PageViewConsumer
 from processing.counters import APPLIED, Counters, Outcome, Range, RedisClient
 from processing.counting import Batch, Counting
 from processing.deltas import Deltas, Known, Lookups
 from processing.log import Topic
+from processing.overlap import Overlap
 
 # The statements of apply.lua that are the protocol, by how they begin. A block goes to its `end`.
 _PROTOCOL = (
@@ -56,7 +56,7 @@ class WithoutLedger(Forgetful):
 
     def aggregate(
         self,
-        page_views: Iterable[PageView],
+        page_views: Sequence[PageView],
         known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
@@ -88,17 +88,6 @@ class Following(Counting):
     def confirm(self) -> None:
         """There is nothing to compare."""
 
-    def _try(self, shard: int, batch: Batch) -> None:
-        page_views = [
-            page_view
-            for _, page_view in batch.page_views
-            if keys.shard_of(page_view.site, len(self._aggregators)) == shard
-        ]
-        aggregator = self._aggregators[shard]
-        known = self._counters.look_up(aggregator.lookups(page_views))
-        deltas = aggregator.aggregate(page_views, known, self._clock() // 1000)
-        self._apply(shard, batch.partition, batch.next, deltas)
-
 
 class AtLeastOnceConsumer(PageViewConsumer):
     """Begins where the group committed and commits after each batch."""
@@ -114,6 +103,7 @@ class AtLeastOnceConsumer(PageViewConsumer):
             [TopicPartition(topic.name, p, counting.position(p)) for p in self._assigned]
         )
         self._counting = counting
+        self._overlap = Overlap(counting, self._note_counted)
         self._stale = False
 
     def _committed(self, topic: Topic) -> dict[int, int]:
@@ -128,8 +118,8 @@ class AtLeastOnceConsumer(PageViewConsumer):
     def _confirm_topic(self) -> None:
         self._reached_ms = self._clock()
 
-    def _count(self, batch: Batch) -> None:
-        super()._count(batch)
+    def _note_counted(self, batch: Batch) -> None:
+        super()._note_counted(batch)
         self._commit()
 
 

@@ -265,6 +265,8 @@ def test_it_passes_over_offsets_without_a_message(pipeline: Pipeline) -> None:
         producer.begin_transaction()
         producer.produce(pipeline.topic, encode(page_view()), partition=0)
         producer.commit_transaction(20)
+    # The broker answers before it has written the end.
+    wait_for(lambda: pipeline.log.ends(2)[0] == 6, "the ends of the transactions")
     pipeline.send([page_view()], partition=0)
     pipeline.run_until(pipeline.consumer(), lambda: today(pipeline)["pageviews"] == 4)
     totals = pipeline.stats.ledger()["totals"]

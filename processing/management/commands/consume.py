@@ -153,7 +153,8 @@ def kafka_settings() -> dict[str, Any]:
         "enable.partition.eof": True,
         # The default of 1,000 ms leaves the consumer idle half of the time.
         "fetch.queue.backoff.ms": 5,
-        "queued.max.messages.kbytes": 65_536,
+        # More than a batch, so that the next one waits here when the last one is counted.
+        "queued.max.messages.kbytes": 16_384,
         "reconnect.backoff.max.ms": 1_000,
         "log_level": 3,
     }
