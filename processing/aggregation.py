@@ -16,8 +16,10 @@ from processing.rules import Retention, SiteRules
 from processing.visits import STEP_MS, Visits, neighbours
 
 COUNTED, DUPLICATE, BOT, LATE, INVALID = "counted", "duplicate", "bot", "late", "invalid"
+# Deleted at somebody's wish (SPEC.md §21).
+FORGOTTEN = "forgotten"
 # Every message that was read falls into exactly one of these.
-CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID)
+CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN)
 # Offsets that were never read: expired before they were counted, or no message at all.
 EXPIRED, HOLES = "expired", "holes"
 _NO_IDS: tuple[int, dict[str, None]] = (0, {})

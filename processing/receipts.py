@@ -9,15 +9,16 @@ from django.conf import settings
 from ingest.models import Site
 from ingest.pageview import PageView
 from processing import keys
-from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE
+from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, FORGOTTEN, INVALID, LATE
 from processing.archive import Archive
 from processing.counters import RedisClient, connect
+from processing.forgotten_list import read_forgotten
 from processing.history import Archived, Event, find_archived, page_view_in, written
 from processing.models import Segment
 from processing.rules import SiteRules
 
 WAITING = "waiting"
-OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, EXPIRED)
+OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN, EXPIRED)
 _REASONS = {
     WAITING: "It is safe in Kafka and will be counted.",
     COUNTED: "It is in the counts of its site.",
@@ -25,6 +26,7 @@ _REASONS = {
     BOT: "It is a bot's.",
     LATE: "It was older, as it arrived, than what the site keeps.",
     INVALID: "It is no page view that this version can read. It lies in the dead letters too.",
+    FORGOTTEN: "Its visitor or site was forgotten: it is in no number and nothing is left of it.",
     EXPIRED: "It was logged; by now neither Kafka nor the archive holds it.",
 }
 
@@ -112,6 +114,7 @@ class Receipts:
         raise _unknown(place, log)
 
     def _judged(self, place: Place, event: Event, archived: Archived | None) -> Fate:
+        event = event.without(read_forgotten())
         outcome = self._outcome(event)
         return Fate(place, event.topic_id, outcome, event.page_view, archived)
 
@@ -140,7 +143,7 @@ class Receipts:
         if not passed:
             return WAITING
         if page_view is None:
-            return INVALID
+            return FORGOTTEN if event.is_forgotten else INVALID
         if noted:
             return DUPLICATE
         if page_view.bot is not None:
@@ -152,7 +155,7 @@ class Receipts:
 
     def _books(self, shard: int, event: Event) -> tuple[bool, bool]:
         """Whether it was read, and whether it was noted as a duplicate."""
-        log, partition, offset, _ = event
+        log, partition, offset = event[:3]
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hget(keys.marker(shard, log), str(partition))
         pipeline.zrange(

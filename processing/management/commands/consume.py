@@ -20,6 +20,7 @@ from processing.consumer import ConsumerStopped, PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
+from processing.forgotten_list import FollowedForgotten
 from processing.log import Log
 from processing.repair import Repair
 from processing.rules import Retention, SiteRules
@@ -106,7 +107,9 @@ class ProgressLine:
 
 def page_view_consumer() -> PageViewConsumer:
     """A consumer wired by the settings."""
-    counters = Counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS)
+    counters = Counters(
+        connect(settings.REDIS_URL), settings.REDIS_SHARDS, forgotten=FollowedForgotten()
+    )
     counted_by = aggregators(SiteDirectory())
     batch_events = settings.CONSUMER_BATCH_EVENTS
     replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
