@@ -63,7 +63,7 @@ class Aggregator:
                 mark = fingerprint(page_view)
                 for key in self._windows.neighbour_keys(self.shard, page_view):
                     wanted.ids.setdefault(key, []).append(mark)
-            if page_view.bot is None:
+            if page_view.bot is None or not self._rules(page_view.site).is_bot(page_view):
                 visitors[page_view.site, page_view.received // STEP_MS].add(page_view.visitor)
         for (site, step), seen in visitors.items():
             for near in neighbours(step):
@@ -107,9 +107,10 @@ class Aggregator:
     def _category(self, deltas: Deltas, page_view: PageView, known: Known) -> str:
         if page_view.retryable and not self._remember(deltas, page_view, known):
             return DUPLICATE
-        if page_view.bot is not None:
+        rules = self._rules(page_view.site)
+        if rules.is_bot(page_view):
             return BOT
-        if self._is_late(page_view, self._rules(page_view.site)):
+        if self._is_late(page_view, rules):
             return LATE
         return COUNTED
 

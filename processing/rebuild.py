@@ -22,6 +22,8 @@ from processing.counting import Batch, Counting, batches
 from processing.dimensions import ALL
 from processing.forgotten_list import read_forgotten
 from processing.log import Log, Topic
+from processing.rules import SiteRules
+from processing.site_rules import rules_of
 from processing.visits import STEP_MS
 
 # For so long at most the counting of a shard stands still while its numbers are swapped.
@@ -67,10 +69,15 @@ def space_of(
     """Where this rebuild counts: the same for the same sites under the same rules, and the number
     of the last forgetting, so that it goes on after a kill, and never mixes what was counted
     under other ones."""
-    rules = [(site.public_id, site.time_zone, site.retention_days) for site in sites]
-    told = (sorted(rules, key=str), days, forgotten, whole)
+    rules = [(site.public_id, _digestible(rules_of(site))) for site in sites]
+    told = (sorted(rules), days, forgotten, whole)
     digest = blake2b(repr(told).encode(), digest_size=6).hexdigest()
     return f"{spaces_of(topic)}{digest}:"
+
+
+def _digestible(rules: SiteRules) -> str:
+    """The same text for the same rules, in every process."""
+    return repr((rules.time_zone, rules.retention_days, sorted(rules.people)))
 
 
 def spaces_of(topic: str) -> str:

@@ -16,6 +16,7 @@ from processing.forgotten_list import read_forgotten
 from processing.history import Archived, Event, find_archived, page_view_in, written
 from processing.models import Segment
 from processing.rules import SiteRules
+from processing.site_rules import rules_of
 
 WAITING = "waiting"
 OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN, EXPIRED)
@@ -146,9 +147,10 @@ class Receipts:
             return FORGOTTEN if event.is_forgotten else INVALID
         if noted:
             return DUPLICATE
-        if page_view.bot is not None:
+        rules = self.rules(page_view.site)
+        if rules.is_bot(page_view):
             return BOT
-        kept = self.rules(page_view.site).retention_days
+        kept = rules.retention_days
         if kept is not None and page_view.received - page_view.ts > kept * 86_400_000:
             return LATE
         return COUNTED
@@ -181,5 +183,4 @@ def _unknown(place: Place, log: str) -> UnknownReceipt:
 
 
 def _rules_now(public_id: str) -> SiteRules:
-    site = Site.objects.filter(public_id=public_id).first()
-    return SiteRules() if site is None else SiteRules(site.time_zone, site.retention_days)
+    return rules_of(Site.objects.filter(public_id=public_id).first())

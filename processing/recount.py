@@ -135,7 +135,7 @@ class Recount:
 
     def _count_new(self, shard: int, event: Event, page_view: PageView) -> None:
         rules = self._rules(page_view.site)
-        if page_view.bot is not None:
+        if page_view.bot is not None and page_view.bot not in rules.people:
             self._tally(shard, event, BOT)
             self._count_bot(event, page_view, rules.time_zone)
         elif rules.retention_days and (

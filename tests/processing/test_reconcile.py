@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 RULES = {
     SITE: SiteRules("Pacific/Auckland", 30),
     "ny.example": SiteRules("America/New_York"),
-    "kathmandu.example": SiteRules("Asia/Kathmandu", 400),
+    "kathmandu.example": SiteRules("Asia/Kathmandu", 400, frozenset({"crawler"})),
 }
 
 
