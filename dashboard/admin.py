@@ -49,6 +49,7 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has none at
             "retention_days",
             "path_rules",
             "internal_addresses",
+            "bots_as_people",
         ]
 
 
@@ -83,7 +84,7 @@ class SiteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         (None, {"fields": ["public_id", "name", "active", "live_page"]}),
         ("What is accepted", {"fields": ["allowed_hostnames", "honour_opt_out"]}),
         ("Whose and which pages", {"fields": ["internal_addresses", "path_rules"]}),
-        ("How it is counted", {"fields": ["time_zone", "retention_days"]}),
+        ("How it is counted", {"fields": ["time_zone", "bots_as_people", "retention_days"]}),
         ("Send page views", {"fields": ["snippet", "request_line"]}),
         (
             "Send page views by a script that can't change",

@@ -260,7 +260,7 @@ _SITE_BALANCE = response_of(
 
 class LedgerView(ReadEndpoint):
     @extend_schema(
-        summary="The balance: read = counted + duplicate + bot + late + invalid",
+        summary="The balance: read = counted + duplicate + bot + late + invalid + forgotten",
         description="Of the whole log, by partition; with `site`, of that site's days, by the "
         "day of arrival, for which a key that is limited to the site is enough.",
         parameters=[OpenApiParameter("site", str, description="A site's id."), *DAYS],

@@ -51,6 +51,7 @@ _SITE = [
 _CATEGORIES = [
     *_SITE,
     Column("invalid", "Invalid"),
+    Column("forgotten", "Forgotten", optional=True),
     Column("expired", "Expired", optional=True),
     Column("holes", "No message", optional=True),
 ]

@@ -4,8 +4,6 @@ The formats: https://httpd.apache.org/docs/2.4/logs.html#accesslog
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -86,13 +84,26 @@ def skip_reason(request: Request) -> str | None:
     return NOT_A_PAGE if "." in last and not last.endswith(_PAGE_ENDINGS) else None
 
 
-def event_ids(lines: Iterable[str], site: str) -> Iterator[tuple[str, str]]:
-    """Each line with an id that is the same whenever the same file is read.
+class EventIds:
+    """Ids that are the same whenever the same file is read from its beginning.
 
-    Identical lines are told apart by how many came before, so that each counts.
+    Identical lines are told apart by how many came before, so that each counts. Of a log that is
+    followed for months the last million different lines are remembered; identical ones have the
+    same time in them, so they lie near each other.
     """
-    seen: Counter[bytes] = Counter()
-    for line in lines:
-        digest = blake2b(f"{site}\n{line}".encode(errors="replace"), digest_size=12).digest()
-        seen[digest] += 1
-        yield f"log-{digest.hex()}-{seen[digest]}", line
+
+    MOST = 1_000_000
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+        self._seen: dict[bytes, int] = {}
+        self._before: dict[bytes, int] = {}
+
+    def of(self, line: str) -> str:
+        text = f"{self._site}\n{line}".encode(errors="replace")
+        digest = blake2b(text, digest_size=12).digest()
+        count = self._seen.get(digest) or self._before.get(digest, 0)
+        if len(self._seen) >= self.MOST:
+            self._before, self._seen = self._seen, {}
+        self._seen[digest] = count + 1
+        return f"log-{digest.hex()}-{count + 1}"

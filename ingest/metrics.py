@@ -115,8 +115,8 @@ DATA_AGE = Reading(
 )
 EVENTS = Reading(
     "tracker_events_total",
-    "Offsets read, each in one category: counted, duplicate, bot, late, invalid; and offsets "
-    "never read: expired, holes (no message). Begins anew with a topic made again.",
+    "Offsets read, each in one category: counted, duplicate, bot, late, invalid, forgotten; and "
+    "offsets never read: expired, holes (no message). Begins anew with a topic made again.",
     ("category", "partition"),
 )
 ARCHIVED = Reading(

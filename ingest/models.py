@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from ingest.enrichment.bots import read_bot_reasons
 from ingest.enrichment.internal import read_internal
 from ingest.enrichment.path import read_path_rules
 
@@ -41,6 +42,13 @@ def validate_internal_addresses(text: str) -> None:
         read_internal(text)
     except ValueError as error:
         raise ValidationError(f"{error}. Write addresses such as 203.0.113.0/24.") from None
+
+
+def validate_bot_reasons(text: str) -> None:
+    try:
+        read_bot_reasons(text)
+    except ValueError as error:
+        raise ValidationError(f"{error}.") from None
 
 
 _hostname = RegexValidator(
@@ -117,6 +125,14 @@ class Site(models.Model):
         validators=[validate_internal_addresses],
         help_text="Addresses or networks of the site's own people, one a line: 203.0.113.0/24. "
         "Their page views are counted as bots, with the reason “internal”.",
+    )
+    bots_as_people = models.TextField(
+        "bots that count as people",
+        blank=True,
+        validators=[validate_bot_reasons],
+        help_text="Reasons, one a line, for which page views are counted like those of people: "
+        "internal, headless, crawler, datacenter, referrer_spam. Applies to events counted from "
+        "then on; manage.py rebuild --site counts the earlier ones so too.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -15,8 +15,10 @@ from processing.rules import Retention, SiteRules
 from processing.visits import STEP_MS, Visits, neighbours
 
 COUNTED, DUPLICATE, BOT, LATE, INVALID = "counted", "duplicate", "bot", "late", "invalid"
+# Deleted at somebody's wish (SPEC.md §22).
+FORGOTTEN = "forgotten"
 # Every message that was read falls into exactly one of these.
-CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID)
+CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN)
 # Offsets that were never read: expired before they were counted, or no message at all.
 EXPIRED, HOLES = "expired", "holes"
 _NO_IDS: tuple[int, dict[str, None]] = (0, {})
@@ -57,7 +59,7 @@ class Aggregator:
                 mark = fingerprint(page_view)
                 for key in self._windows.neighbour_keys(self.shard, page_view):
                     wanted.ids.setdefault(key, []).append(mark)
-            if page_view.bot is None:
+            if page_view.bot is None or not self._rules(page_view.site).is_bot(page_view):
                 visitors[page_view.site, page_view.received // STEP_MS].add(page_view.visitor)
         for (site, step), seen in visitors.items():
             of_step = self._site_keys(site).visits
@@ -93,8 +95,8 @@ class Aggregator:
         """A site's events without the duplicates."""
         rules = self._rules(site)
         history = HistoryCounts(deltas, self._retention, now_s, self._site_keys(site), rules)
-        bots = [event for event in events if event.bot is not None]
-        counted = [event for event in events if event.bot is None] if bots else events
+        bots = [event for event in events if rules.is_bot(event)]
+        counted = [event for event in events if not rules.is_bot(event)] if bots else events
         late = [event for event in counted if _is_late(event, rules)]
         if late:
             counted = [event for event in counted if not _is_late(event, rules)]

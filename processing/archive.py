@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from processing.archive_plan import EXPIRED, OffsetRange, object_key, plan, segment_of
 from processing.counting import Batch
+from processing.forgotten import Forgotten
+from processing.forgotten_list import read_forgotten
 from processing.log import Log, LogUnavailable, NoSuchTopic
 from processing.models import Segment
 from processing.object_store import ArchiveUrlError, ObjectStore
-from processing.parquet import read_rows, write_parquet
+from processing.parquet import is_forgotten, page_view_of, write_parquet, write_without
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +92,74 @@ class Archive:
 
     def read(self, segment: Segment) -> pa.Table:
         """The events of a written segment, in the order of the log."""
-        with self.store.open(segment.key) as file:
+        with self.open(segment) as file:
             return pq.read_table(file)
+
+    @contextmanager
+    def open(self, segment: Segment) -> Iterator[Any]:
+        """The object of a written segment, or the one that took its place meanwhile."""
+        try:
+            file = self.store.open(segment.key)
+        except FileNotFoundError:
+            known = segment.key
+            segment.refresh_from_db(fields=["key"])
+            if segment.key == known:
+                raise
+            file = self.store.open(segment.key)
+        with file:
+            yield file
 
     def batches(self, segment: Segment, events: int) -> Iterator[Batch]:
         """The events of a written segment, at most so many at a time."""
-        with self.store.open(segment.key) as file:
+        with self.open(segment) as file:
             for rows in pq.ParquetFile(file).iter_batches(events):
                 batch = Batch(segment.partition)
-                for offset, page_view in read_rows(rows):
-                    batch.add(offset, page_view)
+                for row in rows.to_pylist():
+                    if is_forgotten(row):
+                        batch.add_forgotten(row["offset"])
+                    else:
+                        page_view = page_view_of(row) if row["raw"] is None else None
+                        batch.add(row["offset"], page_view)
                 yield batch
+
+    def forget(self, segment: Segment, forgotten: Forgotten) -> int:
+        """Take what is forgotten out of a written segment's object; returns how many events lost
+        their content. Raises `OSError`, `pyarrow.ArrowException`.
+
+        May be killed, repeated, and done twice at the same time: first the new object is there,
+        then the segment names it and what it replaced, then that is deleted.
+        """
+        self._drop_replaced(segment)
+        if segment.state != Segment.State.WRITTEN or segment.forgotten_to >= forgotten.number:
+            return 0
+        mine = Segment.objects.filter(pk=segment.pk, key=segment.key)
+        key = object_key(segment, forgotten.number)
+        with tempfile.TemporaryDirectory(prefix="archive-") as directory:
+            file = Path(directory) / "segment.parquet"
+            with self.open(segment) as source:
+                rows = write_without(file, source, forgotten.hides)
+            if not rows:
+                mine.update(forgotten_to=forgotten.number)
+                return 0
+            size = self.store.put(file, key)
+        done = mine.update(
+            key=key, bytes=size, forgotten_to=forgotten.number, replaced_key=segment.key
+        )
+        segment.refresh_from_db()
+        if not done and segment.key != key:
+            # Another process was faster and knows of another forgetting.
+            self.store.delete(key)
+            return self.forget(segment, forgotten)
+        self._drop_replaced(segment)
+        return rows
+
+    def _drop_replaced(self, segment: Segment) -> None:
+        if segment.replaced_key and segment.replaced_key != segment.key:
+            self.store.delete(segment.replaced_key)
+            Segment.objects.filter(pk=segment.pk, replaced_key=segment.replaced_key).update(
+                replaced_key=""
+            )
+            segment.replaced_key = ""
 
     def _write(self, segment: Segment) -> None:
         try:
@@ -119,25 +179,58 @@ class Archive:
         if log_start > segment.start:
             self._lose_expired(segment, log_start)
             return
+        forgotten = read_forgotten()
+        if not self._claim(segment, forgotten):
+            return
         with tempfile.TemporaryDirectory(prefix="archive-") as directory:
             file = Path(directory) / "segment.parquet"
-            rows = write_parquet(file, log.read(segment.partition, segment.start, segment.end))
+            messages = log.read(segment.partition, segment.start, segment.end)
+            rows = write_parquet(file, messages, forgotten)
             # What was read belongs to this log only if the topic is still the same one.
             if (topic_id := log.describe().id) != segment.topic_id:
                 self._lose(segment, _log_is_gone(segment, topic_id))
                 return
             self._finish(segment, rows, self.store.put(file, segment.key))
 
-    def _finish(self, segment: Segment, rows: int, size: int) -> None:
-        _same_range(segment).exclude(state=Segment.State.WRITTEN).update(
-            state=Segment.State.WRITTEN,
-            key=segment.key,
-            rows=rows,
-            bytes=size,
-            error="",
-            due_at=None,
-            written_at=self._clock(),
+    def _claim(self, segment: Segment, forgotten: Forgotten) -> bool:
+        """Let the segment name the object that is to be written: another one than before where
+        something was forgotten since. False: another process did, or wrote it."""
+        key = object_key(segment, forgotten.number)
+        if key == segment.key:
+            return True
+        self._drop_replaced(segment)
+        claimed = (
+            _unfinished(segment)
+            .filter(key=segment.key)
+            .update(key=key, replaced_key=segment.key, forgotten_to=forgotten.number)
         )
+        if claimed:
+            segment.refresh_from_db()
+        return bool(claimed)
+
+    def _finish(self, segment: Segment, rows: int, size: int) -> None:
+        # Of a segment that was given up meanwhile no key is left.
+        named = Q(key=segment.key) | Q(key="")
+        done = (
+            _same_range(segment)
+            .filter(named)
+            .exclude(state=Segment.State.WRITTEN)
+            .update(
+                state=Segment.State.WRITTEN,
+                key=segment.key,
+                rows=rows,
+                bytes=size,
+                forgotten_to=segment.forgotten_to,
+                error="",
+                due_at=None,
+                written_at=self._clock(),
+            )
+        )
+        if not done and not Segment.objects.filter(pk=segment.pk, key=segment.key).exists():
+            # Another process wrote it, without what was forgotten since.
+            self.store.delete(segment.key)
+            return
+        self._drop_replaced(segment)
         if rows < segment.events:
             logger.warning(
                 "Segment %d (%s): %d of its offsets hold no message.",
@@ -178,9 +271,14 @@ class Archive:
         """Whether the object is there already: a try died before it could say so. Objects
         appear whole, and only after the log was confirmed."""
         size = self.store.size(segment.key)
+        if size is None and segment.replaced_key:
+            # That try knew less of what is forgotten; it is taken out afterwards.
+            segment.key, segment.replaced_key, segment.forgotten_to = segment.replaced_key, "", 0
+            _unfinished(segment).update(key=segment.key, replaced_key="", forgotten_to=0)
+            size = self.store.size(segment.key)
         if size is None:
             return False
-        with self.store.open(segment.key) as file:
+        with self.open(segment) as file:
             self._finish(segment, pq.read_metadata(file).num_rows, size)
         return True
 

@@ -79,11 +79,13 @@ def segment_of(
     return segment
 
 
-def object_key(segment: Segment) -> str:
-    """SPEC.md §6. The topic id is in it because offsets begin anew in a topic made again."""
+def object_key(segment: Segment, forgotten: int = 0) -> str:
+    """SPEC.md §6. The topic id is in it because offsets begin anew in a topic made again, and the
+    number of the last forgetting it respects, so that the same name always is the same bytes."""
+    version = f".f{forgotten}" if forgotten else ""
     return (
         f"pageviews/date={segment.planned_at:%Y-%m-%d}/log={segment.topic_id}/"
-        f"p={segment.partition:02d}/{segment.start:020d}-{segment.end:020d}.parquet"
+        f"p={segment.partition:02d}/{segment.start:020d}-{segment.end:020d}{version}.parquet"
     )
 
 

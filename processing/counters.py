@@ -13,16 +13,19 @@ from redis.retry import Retry
 
 from processing import keys
 from processing.deltas import Deltas, Known, Lookups, Places
+from processing.forgotten import ForgottenUpTo, nothing_forgotten
 
 APPLIED, MOVED, KNOWN, HELD = "applied", "moved", "known", "held"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `apply` did. `marker` is the marker found (`moved`) or written (`applied`)."""
+    """What `apply` did. `marker` is the marker found (`moved`) or written (`applied`), `key` what
+    held something that was taken for absent (`known`)."""
 
     result: str
     marker: int
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,21 @@ class Counters:
     """Reads and moves the markers of all shards of one live store.
 
     `space` begins the name of every key that `apply` touches: the live numbers have none,
-    what is counted beside them (`Rebuild`) has its own.
+    what is counted beside them (`Rebuild`) has its own. `forgotten` tells what must not be
+    counted.
     """
 
-    def __init__(self, client: RedisClient, shards: int, space: str = "") -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        shards: int,
+        space: str = "",
+        forgotten: ForgottenUpTo = nothing_forgotten,
+    ) -> None:
         self.client = client
         self.shards = shards
         self.space = space
+        self.forgotten = forgotten
         # While it is a set, the names of all keys that `apply` writes are added to it.
         self.touched: set[str] | None = None
         self._script = client.register_script(_lua("apply"))
@@ -105,8 +116,10 @@ class Counters:
         if self.touched is not None:
             self.touched.update(names, _page_keys(self.space, deltas))
         result, detail = self._script(keys=names, args=[packed])
-        if result in (b"known", b"held"):
-            return Outcome(result.decode(), offsets.expected)
+        if result == b"known":
+            return Outcome(KNOWN, offsets.expected, detail.decode())
+        if result == b"held":
+            return Outcome(HELD, offsets.expected)
         return Outcome(result.decode(), int(detail))
 
     def knows_log(self, topic: str, topic_id: str) -> bool:

@@ -8,12 +8,15 @@ from confluent_kafka import Message
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
-from processing.aggregation import HOLES, INVALID, Aggregator
+from processing.aggregation import FORGOTTEN, HOLES, INVALID, Aggregator
 from processing.counters import HELD, KNOWN, MOVED, Counters, Outcome, Range
 from processing.deltas import Deltas, Known, Lookups
+from processing.forgotten import Forgotten
 
 # How long to wait before a held shard is tried again.
 HELD_S = 0.02
+# How long to wait before the database is asked again for what the store was told to forget.
+UNKNOWN_S = 0.5
 
 
 class MarkerMoved(RuntimeError):
@@ -21,15 +24,20 @@ class MarkerMoved(RuntimeError):
     or the store was rolled back or emptied. What is held is to be forgotten."""
 
 
+class ForgettingUnknown(MarkerMoved):
+    """Raised when the store was told to forget what the database knows nothing of."""
+
+
 @dataclass
 class Batch:
     """Consecutive events of one partition. `offsets` are all that were read, of which those in
-    `invalid` hold no page view."""
+    `invalid` hold no page view, and those in `forgotten` none any more."""
 
     partition: int
     page_views: list[tuple[int, PageView]] = field(default_factory=list)
     invalid: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
 
     @property
     def next(self) -> int:
@@ -47,11 +55,25 @@ class Batch:
         else:
             self.page_views.append((offset, page_view))
 
+    def add_forgotten(self, offset: int) -> None:
+        self.offsets.append(offset)
+        self.forgotten.append(offset)
+
+    def without(self, forgotten: Forgotten) -> "Batch":
+        """The same range with nothing of what is forgotten; itself where that is nothing."""
+        if not forgotten.sites:
+            return self
+        hidden = [offset for offset, page_view in self.page_views if page_view in forgotten]
+        gone = set(hidden)
+        kept = [pair for pair in self.page_views if pair[0] not in gone]
+        return Batch(self.partition, kept, self.invalid, self.offsets, [*self.forgotten, *hidden])
+
 
 @dataclass(frozen=True)
 class Part:
     """What of a batch one shard counts, and what has to be known for it. `expected`: the marker
-    from which on it is not counted yet."""
+    from which on it is not counted yet; `forgotten`: the number of the last forgetting that was
+    heeded."""
 
     shard: int
     batch: Batch
@@ -59,6 +81,7 @@ class Part:
     page_views: list[PageView]
     offsets: list[int]
     wanted: Lookups
+    forgotten: int
 
 
 def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> Iterator[Batch]:
@@ -133,16 +156,22 @@ class Counting:
 
     def pass_over(self, partition: int, to: int, category: str) -> int:
         """Move the markers to `to` over offsets that can't be read; returns how many."""
-        most = 0
-        for shard, markers in enumerate(self._markers):
-            offsets = to - markers[partition]
-            most = max(most, offsets)
-            while markers[partition] < to:
-                self._pass(shard, partition, to, {category: offsets})
-        return most
+        shards = range(len(self._markers))
+        return max(self.pass_over_in(shard, partition, to, category) for shard in shards)
+
+    def pass_over_in(self, shard: int, partition: int, to: int, category: str) -> int:
+        """The same in one shard only."""
+        markers = self._markers[shard]
+        offsets = max(0, to - markers[partition])
+        while markers[partition] < to:
+            self._pass(shard, partition, to, {category: offsets})
+        return offsets
 
     def part(self, shard: int, batch: Batch, expected: int) -> Part:
-        """What of the batch is the shard's, from the offset `expected` on."""
+        """What of the batch is the shard's, from the offset `expected` on, without what is
+        forgotten."""
+        forgotten = self._counters.forgotten()
+        batch = batch.without(forgotten)
         own = [
             (offset, page_view)
             for offset, page_view in batch.page_views
@@ -150,7 +179,7 @@ class Counting:
         ]
         page_views, offsets = [page_view for _, page_view in own], [offset for offset, _ in own]
         wanted = self._aggregators[shard].lookups(page_views)
-        return Part(shard, batch, expected, page_views, offsets, wanted)
+        return Part(shard, batch, expected, page_views, offsets, wanted, forgotten.number)
 
     def look_up(self, part: Part) -> Known:
         return self._counters.look_up(part.wanted)
@@ -160,6 +189,7 @@ class Counting:
             part.page_views, known, self._clock() // 1000, part.offsets
         )
         _tally_unread(deltas, part.shard, part.batch, part.expected)
+        deltas.absent[keys.forgotten(part.shard)] = {str(part.forgotten + 1)}
         return deltas
 
     def apply(self, part: Part, deltas: Deltas) -> Outcome:
@@ -176,6 +206,8 @@ class Counting:
             )
         if outcome.result == HELD:
             time.sleep(HELD_S)
+        if outcome.result == KNOWN and outcome.key.endswith(keys.forgotten(shard)):
+            self._learn_forgotten()
         if outcome.result in (HELD, KNOWN):
             return False
         self._markers[shard][partition] = outcome.marker
@@ -183,7 +215,7 @@ class Counting:
 
     def _try(self, shard: int, batch: Batch) -> None:
         """One try: what another partition brought meanwhile makes it look again, as does a
-        shard whose numbers are being swapped."""
+        shard whose numbers are being swapped, and what is to be forgotten."""
         part = self.part(shard, batch, self._markers[shard][batch.partition])
         deltas = self.aggregate(part, self.look_up(part))
         self.settle(shard, batch.partition, self.apply(part, deltas))
@@ -193,12 +225,25 @@ class Counting:
         outcome = self._counters.apply(shard, offsets, Deltas(ledger=ledger))
         self.settle(shard, partition, outcome)
 
+    def _learn_forgotten(self) -> None:
+        """Something was forgotten that this process does not know of yet."""
+        known = self._counters.forgotten().number
+        if self._counters.forgotten(known + 1).number == known:
+            time.sleep(UNKNOWN_S)
+            raise ForgettingUnknown(
+                "The store was told to forget something that is not in the database, which does "
+                "not answer or was put back. Without that nothing is counted: run the same "
+                "`manage.py forget` again."
+            )
+
 
 def _tally_unread(deltas: Deltas, shard: int, batch: Batch, expected: int) -> None:
     """What belongs to no site is told once, by the first shard; holes by each."""
     invalid = sum(1 for offset in batch.invalid if offset >= expected)
-    if shard == 0 and invalid:
-        deltas.tally(INVALID, invalid)
+    forgotten = sum(1 for offset in batch.forgotten if offset >= expected)
+    for category, events in ((INVALID, invalid), (FORGOTTEN, forgotten)):
+        if shard == 0 and events:
+            deltas.tally(category, events)
     holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
     if holes:
         deltas.tally(HOLES, holes)

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from ingest.pageview import PageView, UndecodableMessage, decode, encode
 from processing.duplicates import DuplicateWindows
+from processing.forgotten_list import read_forgotten
 from processing.log import Log, LogUnavailable
 from processing.models import Replay
 
@@ -146,6 +147,8 @@ class Replayer:
             if self._force:
                 return letter.key, letter.value
             raise NotReplayed(f"it can't be read by this version either: {error}") from None
+        if page_view in read_forgotten():
+            raise NotReplayed("its visitor or its site was forgotten")
         again = self._arriving(page_view, letter.source, now)
         return again.visitor, encode(again)
 

@@ -10,9 +10,11 @@ from django.db.models import QuerySet
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing.archive import Archive
+from processing.forgotten import Forgotten
+from processing.forgotten_list import read_forgotten
 from processing.log import LogUnavailable, Topic
 from processing.models import Segment
-from processing.parquet import page_view_of
+from processing.parquet import is_forgotten, page_view_of
 
 # Rows that are held as Python objects at a time.
 _BATCH_ROWS = 2_000
@@ -21,13 +23,20 @@ _FIELDS = [name for name in PageView.__struct_fields__ if name not in ("v", "tit
 
 
 class Event(NamedTuple):
-    """A message of the log. `page_view` is None where it can't be decoded; one from the
-    archive has only the fields that decide where it is counted."""
+    """A message of the log. `page_view` is None where it can't be decoded or is forgotten; one
+    from the archive has only the fields that decide where it is counted."""
 
     topic_id: str
     partition: int
     offset: int
     page_view: PageView | None
+    is_forgotten: bool = False
+
+    def without(self, forgotten: Forgotten) -> "Event":
+        """The same, or what is left of it where it is forgotten."""
+        if self.page_view is None or self.page_view not in forgotten:
+            return self
+        return self._replace(page_view=None, is_forgotten=True)
 
 
 class Archived(NamedTuple):
@@ -51,6 +60,7 @@ class History:
     topic: Topic
     starts: dict[int, int]
     ends: dict[int, int]
+    forgotten: Forgotten = field(default_factory=Forgotten)
     # (topic id, partition) → ranges [start, end) in which no message was found.
     gaps: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -58,7 +68,7 @@ class History:
     def open(cls, archive: Archive) -> "History":
         topic = archive.log.describe()
         starts, ends = archive.log.starts(topic.partitions), archive.log.ends(topic.partitions)
-        return cls(archive, topic, starts, ends)
+        return cls(archive, topic, starts, ends, read_forgotten())
 
     def read(self, topic_id: str, partition: int, end: int) -> Iterator[Event]:
         """Every event of the partition before the offset `end`, in order. Where there is
@@ -67,7 +77,7 @@ class History:
         for event in self._read(topic_id, partition, end):
             self._note_gap(topic_id, partition, at, event.offset)
             at = event.offset + 1
-            yield event
+            yield event.without(self.forgotten)
         self._note_gap(topic_id, partition, at, end)
 
     def confirm(self) -> None:
@@ -95,8 +105,8 @@ class History:
             self.gaps.setdefault((topic_id, partition), []).append((start, end))
 
     def _archived(self, segment: Segment) -> Iterator[Event]:
-        with self.archive.store.open(segment.key) as file:
-            columns = ["offset", *_FIELDS]
+        with self.archive.open(segment) as file:
+            columns = ["offset", "raw", *_FIELDS]
             for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=columns):
                 for row in batch.to_pylist():
                     yield _event(segment, row)
@@ -111,8 +121,8 @@ def written(topic_id: str, partition: int) -> QuerySet[Segment]:
 def find_archived(archive: Archive, segment: Segment, offset: int) -> tuple[Event, Archived] | None:
     """One event of a written segment, by reading the one row group that holds it; None where
     the offset holds no message."""
-    columns = ["offset", *_FIELDS]
-    with archive.store.open(segment.key) as opened:
+    columns = ["offset", "raw", *_FIELDS]
+    with archive.open(segment) as opened:
         file = pq.ParquetFile(opened)
         row = 0
         for number in range(file.num_row_groups):
@@ -136,6 +146,5 @@ def page_view_in(message: Message) -> PageView | None:
 
 
 def _event(segment: Segment, row: dict[str, Any]) -> Event:
-    offset = row.pop("offset")
     page_view = None if row["id"] is None else page_view_of(row)
-    return Event(segment.topic_id, segment.partition, offset, page_view)
+    return Event(segment.topic_id, segment.partition, row["offset"], page_view, is_forgotten(row))

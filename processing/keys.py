@@ -51,6 +51,11 @@ def steps(shard: int) -> str:
     return f"{tag(shard)}:ids"
 
 
+def forgotten(shard: int) -> str:
+    """Set: the numbers of all forgettings. Who knows fewer of them must not count."""
+    return f"{tag(shard)}:forgotten"
+
+
 def hold(shard: int) -> str:
     """String, for seconds: nothing is applied to the shard while its numbers are swapped."""
     return f"{tag(shard)}:hold"

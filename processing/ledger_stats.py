@@ -6,19 +6,20 @@ from typing import Any
 
 from ingest.models import Site
 from processing import keys
-from processing.aggregation import CATEGORIES, EXPIRED, HOLES, INVALID
+from processing.aggregation import CATEGORIES, EXPIRED, FORGOTTEN, HOLES, INVALID
 from processing.calendar import day_number, days
 from processing.reader import Reader
 
-# An unreadable message belongs to no site.
-SITE_CATEGORIES = tuple(category for category in CATEGORIES if category != INVALID)
+# An unreadable message belongs to no site, nor does what was forgotten.
+SITE_CATEGORIES = tuple(name for name in CATEGORIES if name not in (INVALID, FORGOTTEN))
 
 
 class LedgerStats(Reader):
     """Tells it of the log that is counted, of those before, and of a site's days."""
 
     def ledger(self) -> dict[str, Any]:
-        """The balance: per partition, read = counted + duplicate + bot + late + invalid.
+        """The balance: per partition, read = counted + duplicate + bot + late + invalid +
+        forgotten.
 
         `read` comes from the marker, the categories from their own counts, all of one shard
         in one atomic read. Shards are read one after the other: a partition's `in_flight`

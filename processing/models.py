@@ -38,6 +38,10 @@ class Segment(models.Model):
     attempts = models.PositiveIntegerField("failed attempts", default=0)
     error = models.TextField(blank=True)
     written_at = models.DateTimeField(null=True, blank=True)
+    # The number of the last forgetting that the object respects.
+    forgotten_to = models.PositiveIntegerField(default=0)
+    # An object that another one took the place of, and that is to be deleted.
+    replaced_key = models.CharField("replaced object", max_length=200, blank=True, default="")
     # When it is to be handed to a worker, or to another one if that one is silent.
     due_at = models.DateTimeField(null=True, blank=True)
 
@@ -65,6 +69,17 @@ class Segment(models.Model):
                 condition=Q(rows__lt=F("end") - F("start")),
                 name="segments_with_holes",
             ),
+            # What is to be looked through after a forgetting.
+            models.Index(
+                fields=["forgotten_to"],
+                condition=Q(state="written"),
+                name="segments_forgotten_to",
+            ),
+            models.Index(
+                fields=["replaced_key"],
+                condition=~Q(replaced_key=""),
+                name="segments_replaced",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -73,6 +88,32 @@ class Segment(models.Model):
     @property
     def events(self) -> int:
         return self.end - self.start
+
+
+class Forgetting(models.Model):
+    """The wish that a visitor of a site, or all of them, be forgotten with all that arrived before
+    `before`. The row is written before anything is deleted.
+
+    Once Kafka can't hold any of it, site and visitor are emptied; the number stays, as they
+    follow each other without a gap.
+    """
+
+    number = models.PositiveIntegerField(primary_key=True)
+    site = models.CharField(max_length=200, blank=True)
+    # A visitor's hash; empty: everyone.
+    visitor = models.CharField(max_length=200, blank=True)
+    # Unix milliseconds.
+    before = models.PositiveBigIntegerField()
+    # When nothing was left of it in archive and live store; empty: it was begun.
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+
+    def __str__(self) -> str:
+        if not self.site:
+            return f"forgetting {self.number}"
+        return f"site {self.site}, " + (f"visitor {self.visitor}" if self.visitor else "everyone")
 
 
 class Planning(models.Model):

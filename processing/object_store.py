@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ class ObjectStore:
                 destination_filesystem=self._filesystem,
             )
         return self._verified(key, source.stat().st_size)
+
+    def delete(self, key: str) -> None:
+        """Whether it is there or not."""
+        if self.size(key) is not None:
+            with suppress(FileNotFoundError):
+                self._filesystem.delete_file(self._path(key))
 
     def size(self, key: str) -> int | None:
         """In bytes; None where there is no such object."""

@@ -1,9 +1,10 @@
-"""Counts sites anew beside the live numbers and then puts the new ones in their place
-(SPEC.md §7)."""
+"""Counts sites, or everything, anew beside the live numbers and then puts the new ones in their
+place (SPEC.md §7)."""
 
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from importlib import resources
 
 from ingest.models import Site
 from processing import keys
+from processing.aggregation import EXPIRED, HOLES
 from processing.archive_replay import ArchiveReplay
 from processing.calendar import day_number, local_hour
 from processing.counters import Counters
 from processing.counting import Batch, Counting, batches
 from processing.dimensions import ALL
+from processing.forgotten_list import read_forgotten
 from processing.log import Log, Topic
-from processing.visits import STEP_MS, step_end
+from processing.rules import SiteRules
+from processing.site_rules import rules_of
+from processing.visits import STEP_MS
 
 # For so long at most the counting of a shard stands still while its numbers are swapped.
 HOLD_MS = 10_000
@@ -31,8 +36,16 @@ _BUCKET = re.compile(
 )
 
 
+# What a shard has beside its sites' numbers that tells of events, by the word after its tag.
+_BOOKS = ("ledger", "duplicates", "ids")
+
+
 class NotSwapped(RuntimeError):
     """Raised when the live numbers moved on too fast, or the swap took too long; try again."""
+
+
+class Outdated(NotSwapped):
+    """Raised when something was forgotten since the counting began: it has to begin again."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +66,31 @@ class Difference:
     visitors: tuple[int, int]
 
 
-def space_of(topic: str, sites: Sequence[Site], days: Days | None) -> str:
-    """Where this rebuild counts: the same for the same sites under the same rules, so that it
-    goes on after a kill, and never mixes what was counted under other ones."""
-    rules = [(site.public_id, site.time_zone, site.retention_days) for site in sites]
-    digest = blake2b(repr((sorted(rules, key=str), days)).encode(), digest_size=6).hexdigest()
-    return f"rebuild:{topic}:{digest}:"
+def space_of(
+    topic: str, sites: Sequence[Site], days: Days | None, forgotten: int = 0, whole: bool = False
+) -> str:
+    """Where this rebuild counts: the same for the same sites under the same rules, and the number
+    of the last forgetting, so that it goes on after a kill, and never mixes what was counted
+    under other ones."""
+    rules = [(site.public_id, _digestible(rules_of(site))) for site in sites]
+    told = (sorted(rules), days, forgotten, whole)
+    digest = blake2b(repr(told).encode(), digest_size=6).hexdigest()
+    return f"{spaces_of(topic)}{digest}:"
+
+
+def _digestible(rules: SiteRules) -> str:
+    """The same text for the same rules, in every process."""
+    return repr((rules.time_zone, rules.retention_days, sorted(rules.people)))
+
+
+def spaces_of(topic: str) -> str:
+    """How the space of every rebuild begins."""
+    return f"rebuild:{topic}:"
 
 
 class Rebuild:
-    """One rebuild of `sites`; of all their days, or of `days` only.
+    """One rebuild of `sites`; of all their days, or of `days` only; or, where `whole`, of all that
+    there is, with the partitions' ledger, the notes of duplicates and the ids.
 
     `replay` counts into a space of its own, nothing but these sites. `live` are the numbers
     that everyone reads; they are counted on meanwhile.
@@ -75,6 +103,7 @@ class Rebuild:
         live: Counters,
         sites: Sequence[Site],
         days: Days | None,
+        whole: bool = False,
     ) -> None:
         self._log = log
         self._replay = replay
@@ -83,6 +112,7 @@ class Rebuild:
         self._sites = {site.public_id: site for site in sites}
         self._days = days
         self._rebuilds = keys.rebuilds(log.topic)
+        self._whole = whole
         source = (resources.files(__package__) / "swap.lua").read_text()
         self._script = live.client.register_script(source)
 
@@ -110,6 +140,7 @@ class Rebuild:
         current = planned.pop(topic.id, {})
         for log, ends in planned.items():
             yield from self._replay.earlier_log(log, ends)
+        self._pass_over_unplanned(topic)
         counting = self._counting(topic)
         yield from self._replay.segments(counting, current)
         yield from self._count_log(topic, counting)
@@ -124,9 +155,17 @@ class Rebuild:
         """The days that change and how many keys were replaced. Raises `NotSwapped`."""
         topic = self._log.describe()
         self._wait_for_live(topic)
-        shards = sorted({keys.shard_of(site, self._live.shards) for site in self._sites})
-        found = [self._swap_shard(topic, shard) for shard in shards]
+        shards = {keys.shard_of(site, self._live.shards) for site in self._sites}
+        if self._whole:
+            shards = set(range(self._live.shards))
+        found = [self._swap_shard(topic, shard) for shard in sorted(shards)]
         return [d for differences, _ in found for d in differences], sum(n for _, n in found)
+
+    def lost(self) -> int:
+        """How many offsets that were counted can't be read any more: their events will be in no
+        number after the swap."""
+        new, live = self._unread(self._shadow), self._unread(self._live)
+        return sum(max(0, offsets - live[place]) for place, offsets in new.items())
 
     def clear(self) -> None:
         """Drop what was counted beside the live numbers."""
@@ -146,20 +185,48 @@ class Rebuild:
         return Counting(self._live, (), topic.id, topic.partitions, _no_clock)
 
     def _count_log(self, topic: Topic, counting: Counting) -> Iterator[int]:
-        live = self._live_counting(topic)
+        live, starts = self._live_counting(topic), self._log.starts(topic.partitions)
         for partition in range(topic.partitions):
-            start, end = counting.position(partition), live.position(partition)
-            for batch in self._batches(start, end, partition):
+            end = live.position(partition)
+            # Neither archived nor in Kafka any more.
+            counting.pass_over(partition, min(starts[partition], end), EXPIRED)
+            for batch in self._batches(counting.position(partition), end, partition):
                 counting.count(batch)
                 yield len(batch.offsets)
+            # Where the last offsets hold no message, the marker passes over them too.
+            counting.pass_over(partition, end, HOLES)
 
     def _batches(self, start: int, end: int, partition: int) -> Iterator[Batch]:
         """What the log holds from `start` to `end`, with nothing but the wanted sites in it."""
         if start < end:
             for batch in batches(self._log.read(partition, start, end), partition):
-                yield batch.only(self._sites)
-            # Where the last offsets hold no message, the marker passes over them too.
-            yield Batch(partition, offsets=[end - 1])
+                yield batch if self._whole else batch.only(self._sites)
+
+    def _pass_over_unplanned(self, topic: Topic) -> None:
+        """What was counted of earlier logs that ended before it was planned to be archived."""
+        for log in self._logs():
+            if log != topic.id:
+                markers = self._live.client.hkeys(keys.marker(0, log))
+                partitions = max((int(partition) for partition in markers), default=-1) + 1
+                counting = self._replay.counting(log, partitions)
+                live = Counting(self._live, (), log, partitions, _no_clock)
+                for partition in range(partitions):
+                    counting.pass_over(partition, live.position(partition), EXPIRED)
+
+    def _logs(self) -> list[str]:
+        return [log.decode() for log in self._live.client.zrange(keys.logs(self._log.topic), 0, -1)]
+
+    def _unread(self, counters: Counters) -> Counter[tuple[str, str]]:
+        """By log and partition, the offsets in which nothing could be read; the same in each
+        shard."""
+        unread: Counter[tuple[str, str]] = Counter()
+        for log in self._logs():
+            ledger = counters.client.hgetall(counters.space + keys.ledger(0, log))
+            for name, offsets in ledger.items():
+                partition, _, category = name.decode().partition(":")
+                if category in (EXPIRED, HOLES):
+                    unread[log, partition] += int(offsets)
+        return unread
 
     def _wait_for_live(self, topic: Topic) -> None:
         """The archive may be ahead of the live numbers."""
@@ -180,6 +247,7 @@ class Rebuild:
         self._reach(topic, shard)
         with self._hold(shard) as token:
             self._reach(topic, shard)
+            self._confirm_forgotten()
             new = self._wanted(counted, shard, space)
             differences = self._differences(shard, old | new)
             pairs = [(space + name, name) for name in sorted(new)]
@@ -197,6 +265,11 @@ class Rebuild:
             start, end = new.marker(shard, partition), live.marker(shard, partition)
             for batch in self._batches(start, end, partition):
                 new.count_in(shard, batch)
+            new.pass_over_in(shard, partition, end, HOLES)
+
+    def _confirm_forgotten(self) -> None:
+        if read_forgotten().number != self._shadow.forgotten().number:
+            raise Outdated("Something was forgotten meanwhile. Start again.")
 
     @contextmanager
     def _hold(self, shard: int) -> Iterator[str]:
@@ -212,12 +285,12 @@ class Rebuild:
     def _run(
         self, shard: int, token: str, pairs: list[tuple[str, str]], dropped: list[str]
     ) -> bool:
-        logs = [log.decode() for log in self._live.client.zrange(keys.logs(self._log.topic), 0, -1)]
+        logs = self._logs()
         markers = [keys.marker(shard, log) for log in logs]
+        replaced = {name for _, name in pairs}
         states = [
             keys.SiteKeys(site, self._live.shards).state
-            for site in self._sites
-            if keys.shard_of(site, self._live.shards) == shard
+            for site in self._sites_among(replaced, shard)
         ]
         names = [
             keys.hold(shard),
@@ -228,10 +301,15 @@ class Rebuild:
             keys.steps(shard),
         ]
         counts = [len(logs), len(pairs), len(dropped)]
-        remembered = [name for _, name in pairs if f":{keys.VISITS}:" in name]
-        steps = [(step_end(int(name.rpartition(":")[2])), name) for name in remembered]
+        steps = [(may_go, name) for name, may_go in self._steps(shard) if name in replaced]
         args = [token, *counts, *(part for step in steps for part in step)]
         return bool(self._script(keys=names, args=args))
+
+    def _steps(self, shard: int) -> list[tuple[str, int]]:
+        """The new keys that are dropped one day, as the live ones are named, and when (ms)."""
+        space = self._shadow.space
+        found = self._live.client.zrange(space + keys.steps(shard), 0, -1, withscores=True)
+        return [(name.decode().removeprefix(space), int(may_go)) for name, may_go in found]
 
     def _wanted_keys(self, shard: int) -> set[str]:
         """The live keys that are to be replaced."""
@@ -253,6 +331,8 @@ class Rebuild:
     def _is_wanted(self, name: str) -> bool:
         site, _, rest = name.partition(":")
         bucket = _BUCKET.fullmatch(rest)
+        if self._whole:
+            return bucket is not None or (site in _BOOKS and bool(rest))
         if site not in self._sites or bucket is None:
             return False
         if self._days is None:
@@ -260,10 +340,16 @@ class Rebuild:
         day = _day_of(bucket["kind"], int(bucket["bucket"]), self._sites[site].time_zone)
         return day is not None and self._days.first <= day <= self._days.last
 
+    def _sites_among(self, names: Collection[str], shard: int) -> list[str]:
+        """The sites of a shard that are rebuilt."""
+        if self._whole:
+            return sorted({site for site in map(_site_of, names) if site is not None})
+        return sorted(s for s in self._sites if keys.shard_of(s, self._live.shards) == shard)
+
     def _differences(self, shard: int, names: set[str]) -> list[Difference]:
         days = [
             (site, number)
-            for site in sorted(self._sites)
+            for site in self._sites_among(names, shard)
             for number in _days_among(names, keys.SiteKeys(site, self._live.shards))
         ]
         pipeline = self._live.client.pipeline(transaction=False)
@@ -279,6 +365,12 @@ class Rebuild:
             for (site, number), row in zip(days, rows, strict=True)
             if row[:2] != row[2:]
         ]
+
+
+def _site_of(name: str) -> str | None:
+    """Whose number a key of a shard is."""
+    site, _, rest = name.partition("}:")[2].partition(":")
+    return site if _BUCKET.fullmatch(rest) else None
 
 
 def _day_of(kind: str, bucket: int, time_zone: str) -> int | None:

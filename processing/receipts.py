@@ -9,15 +9,17 @@ from django.conf import settings
 from ingest.models import Site
 from ingest.pageview import PageView
 from processing import keys
-from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, INVALID, LATE
+from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, FORGOTTEN, INVALID, LATE
 from processing.archive import Archive
 from processing.counters import RedisClient, connect
+from processing.forgotten_list import read_forgotten
 from processing.history import Archived, Event, find_archived, page_view_in, written
 from processing.models import Segment
 from processing.rules import SiteRules
+from processing.site_rules import rules_of
 
 WAITING = "waiting"
-OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, EXPIRED)
+OUTCOMES = (WAITING, COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN, EXPIRED)
 _REASONS = {
     WAITING: "It is safe in Kafka and will be counted.",
     COUNTED: "It is in the counts of its site.",
@@ -25,6 +27,7 @@ _REASONS = {
     BOT: "It is a bot's.",
     LATE: "It was older, as it arrived, than what the site keeps.",
     INVALID: "It is no page view that this version can read. It lies in the dead letters too.",
+    FORGOTTEN: "Its visitor or site was forgotten: it is in no number and nothing is left of it.",
     EXPIRED: "It was logged; by now neither Kafka nor the archive holds it.",
 }
 
@@ -112,6 +115,7 @@ class Receipts:
         raise _unknown(place, log)
 
     def _judged(self, place: Place, event: Event, archived: Archived | None) -> Fate:
+        event = event.without(read_forgotten())
         outcome = self._outcome(event)
         return Fate(place, event.topic_id, outcome, event.page_view, archived)
 
@@ -140,19 +144,20 @@ class Receipts:
         if not passed:
             return WAITING
         if page_view is None:
-            return INVALID
+            return FORGOTTEN if event.is_forgotten else INVALID
         if noted:
             return DUPLICATE
-        if page_view.bot is not None:
+        rules = self.rules(page_view.site)
+        if rules.is_bot(page_view):
             return BOT
-        kept = self.rules(page_view.site).retention_days
+        kept = rules.retention_days
         if kept is not None and page_view.received - page_view.ts > kept * 86_400_000:
             return LATE
         return COUNTED
 
     def _books(self, shard: int, event: Event) -> tuple[bool, bool]:
         """Whether it was read, and whether it was noted as a duplicate."""
-        log, partition, offset, _ = event
+        log, partition, offset = event[:3]
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hget(keys.marker(shard, log), str(partition))
         pipeline.zrange(
@@ -178,5 +183,4 @@ def _unknown(place: Place, log: str) -> UnknownReceipt:
 
 
 def _rules_now(public_id: str) -> SiteRules:
-    site = Site.objects.filter(public_id=public_id).first()
-    return SiteRules() if site is None else SiteRules(site.time_zone, site.retention_days)
+    return rules_of(Site.objects.filter(public_id=public_id).first())

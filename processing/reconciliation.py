@@ -20,6 +20,7 @@ from processing.history import Event, History
 from processing.models import Segment
 from processing.recount import Recount
 from processing.rules import Retention, SiteRules
+from processing.site_rules import rules_of
 from processing.snapshot import Markers, Selection, Snapshot
 
 _TELL_EVERY = 1_000
@@ -55,10 +56,7 @@ class Reconciliation:
 
     @classmethod
     def from_settings(cls) -> "Reconciliation":
-        sites = {
-            site.public_id: SiteRules(site.time_zone, site.retention_days)
-            for site in Site.objects.all()
-        }
+        sites = {site.public_id: rules_of(site) for site in Site.objects.all()}
         return cls(
             connect(settings.REDIS_URL, timeout=60),
             settings.REDIS_SHARDS,

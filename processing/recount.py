@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ingest.pageview import PageView
-from processing.aggregation import BOT, COUNTED, DUPLICATE, INVALID, LATE
+from processing.aggregation import BOT, COUNTED, DUPLICATE, FORGOTTEN, INVALID, LATE
 from processing.dimensions import (
     ALL,
     ALL_BOTS,
@@ -111,7 +111,7 @@ class Recount:
         self.events += 1
         if event.page_view is None:
             # What can't be read belongs to no site; the first shard keeps the tally.
-            self._tally(0, event, INVALID)
+            self._tally(0, event, FORGOTTEN if event.is_forgotten else INVALID)
             return
         shard = self._shard_of(event.page_view.site)
         if event.page_view.retryable:
@@ -135,7 +135,7 @@ class Recount:
 
     def _count_new(self, shard: int, event: Event, page_view: PageView) -> None:
         rules = self._rules(page_view.site)
-        if page_view.bot is not None:
+        if page_view.bot is not None and page_view.bot not in rules.people:
             self._tally(shard, event, BOT)
             self._count_bot(event, page_view, rules.time_zone)
         elif rules.retention_days and (

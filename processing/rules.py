@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ingest.pageview import PageView
 from processing.calendar import LocalHour
 
 
@@ -11,6 +12,11 @@ class SiteRules:
 
     time_zone: str = "UTC"
     retention_days: int | None = None
+    # Bots of these reasons count as people.
+    people: frozenset[str] = frozenset()
+
+    def is_bot(self, page_view: PageView) -> bool:
+        return page_view.bot is not None and page_view.bot not in self.people
 
     def day_expiry(self, local: LocalHour) -> int:
         """When what is kept by the day goes, in Unix seconds; 0: never."""

@@ -3,9 +3,13 @@
 import logging
 from datetime import timedelta
 
+import pyarrow as pa
 from celery import shared_task
+from django.utils import timezone
 
 from processing.archive import Archive
+from processing.forget import retire, take_out_of_archive
+from processing.forgotten_list import read_forgotten
 from processing.log import LogUnavailable
 from processing.models import Segment
 
@@ -29,6 +33,20 @@ def archive(again_after_s: float = AGAIN_AFTER_S) -> None:
         # A message that waits until the segment is handed out again has been replaced.
         write_segment.apply_async([segment.pk], expires=again_after_s)
     logger.info("Archive: %d segments planned, %d handed out.", planned, len(due))
+    try:
+        _look_after_forgotten(archiver)
+    except (LogUnavailable, OSError, pa.ArrowException) as trouble:
+        logger.warning("What is forgotten is looked after next time: %s", trouble)
+
+
+def _look_after_forgotten(archiver: Archive) -> None:
+    """What was written while something was forgotten may still have it."""
+    forgotten = read_forgotten()
+    if not forgotten.number:
+        return
+    for _ in take_out_of_archive(archiver, forgotten):
+        pass
+    retire(archiver.log, timezone.now())
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

@@ -18,6 +18,14 @@ class BotReason(StrEnum):
     REFERRER_SPAM = "referrer_spam"
 
 
+def read_bot_reasons(text: str) -> frozenset[BotReason]:
+    """Reasons with spaces or lines between. Raises `ValueError` for what is none."""
+    try:
+        return frozenset(map(BotReason, text.split()))
+    except ValueError as error:
+        raise ValueError(f"{error}. Reasons are {', '.join(BotReason)}") from None
+
+
 def bot_reason(
     internal: bool, headless: bool, crawler: bool, origin: Origin | None, spam: bool
 ) -> BotReason | None:

@@ -1,22 +1,23 @@
 // The tracker script: page views, engagement, custom events, and the queue that sends each of them
-// once. SPEC.md §16 says what is sent and when. It has to stay under 1 KB as it is served.
-(() => {
-  const script = document.currentScript, { site, options } = script.dataset
-  const queue = [], early = self.track?.q || [], { pushState } = history
-  let off, path, since, depth, page = location.href, referrer = document.referrer
+// once. SPEC.md §16 says what is sent and when. It has to stay under 1 KB as it is served,
+// which is why everything is `let`, in a block.
+{
+  let { currentScript: { src, dataset: { site, options } }, referrer } = document
+  let queue = [], early = self.track?.q, { pushState } = history,
+    off, path, since, depth, page = location.href
 
   // A try whose answer was lost may have arrived. The id makes the next one safe, but only for as
   // long as the tracker remembers it; what was never tried can wait.
-  const send = () => {
-    const now = Date.now()
-    const events = navigator.onLine
-      ? queue.splice(0).filter(event => now - (event.tried ||= now) < RETRY_MINUTES * 6e4) : []
-    const body = JSON.stringify({ events })
-    if (events[0]) fetch(new URL("../api/v1/track/batch", script.src), {
+  let send = () => {
+    let at = Date.now()
+    let events = navigator.onLine
+      ? queue.splice(0).filter(event => at - (event.tried ||= at) < RETRY_MINUTES * 6e4) : []
+    let body = JSON.stringify({ events })
+    if (events[0]) fetch(new URL("../api/v1/track/batch", src), {
       method: "POST",
       body,
       // Browsers let no more than 64 kB outlive a page.
-      keepalive: body.length < 2e4
+      keepalive: !body[2e4]
     }).then(({ status }) => {
       // 429 and 503 mean later; other refusals would be the same again.
       if (status > 428) throw 0
@@ -24,8 +25,8 @@
   }
 
   // `track.q` is what waits: calls that were made before this script came, then events.
-  const track = self.track = (name, { props } = {}) => {
-    const at = Date.now()
+  let track = self.track = (name, { props } = {}) => {
+    let at = Date.now()
     // Throws at who gave what can't be sent, not later, when others are sent with it.
     JSON.stringify(props)
     off || queue[99] || queue.push({
@@ -35,28 +36,30 @@
       get queue_time() { return Date.now() - at },
       title: document.title.slice(0, 1e3),
       screen: screen.width + "x" + screen.height,
-      language: navigator.language
+      language: navigator.language,
+      time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      headless: navigator.webdriver
     })
     send()
   }
   track.q = queue
 
-  const here = () => /hash/.test(options)
+  let here = () => /hash/.test(options)
     ? (location.pathname + location.hash).replace(/\/?#!?\/?/, "/") : location.pathname
 
-  const scroll = () => depth = Math.max(depth, scrollY + innerHeight)
+  let scroll = () => depth = Math.max(depth, scrollY + innerHeight)
 
-  const leave = () => {
+  let leave = () => {
     scroll()
     if (since) track("engagement", { props: {
       seconds: (Date.now() - since) / 1e3,
-      scroll_depth: Math.min(100, Math.round(100 * depth / document.documentElement.scrollHeight))
+      scroll_depth: Math.min(100, 100 * depth / document.documentElement.scrollHeight | 0)
     } })
     since = 0
     send()
   }
 
-  const look = () => {
+  let look = () => {
     // A page that goes gives up on what is under way, which arrives all the same, and is hidden after.
     if (document.hidden) return path && leave()
     if (path != here()) {
@@ -65,7 +68,7 @@
         referrer = page
       }
       path = here()
-      page = (location.origin + path + location.search).slice(0, 4096)
+      page = (location.origin + path + location.search).slice(0, 4e3)
       depth = 0
       track("pageview")
     }
@@ -76,8 +79,8 @@
   try {
     off = /self/.test(options) && localStorage.track_off
   } catch {}
-  history.pushState = (...state) => {
-    pushState.apply(history, state)
+  history.pushState = (...call) => {
+    pushState.call(history, ...call)
     look()
   }
   addEventListener("popstate", look)
@@ -85,10 +88,10 @@
   addEventListener("online", send)
   // A page that the browser keeps and shows again is viewed again.
   addEventListener("pagehide", () => path = leave())
-  document.addEventListener("visibilitychange", look)
+  addEventListener("visibilitychange", look)
   setInterval(send, 3e4)
 
   look()
-  early.map(call => track(...call))
-  if (options) import(new URL("options.js", script.src))
-})()
+  early?.map(call => track(...call))
+  if (options) import(new URL("options.js", src))
+}

@@ -356,3 +356,12 @@ def test_it_wants_a_login(db: None, path: str) -> None:
     client = Client()
     client.force_login(User.objects.create_user("ann", is_staff=True))
     assert client.get(path).status_code == 403
+
+
+def test_bots_that_count_as_people_are_named_by_their_reasons(admin: Client) -> None:
+    answer = admin.post(f"{SITES}add/", NEW_SITE | {"bots_as_people": "crawler robots"})
+    assert "'robots' is not a valid BotReason. Reasons are internal" in unescape(
+        answer.content.decode()
+    )
+    admin.post(f"{SITES}add/", NEW_SITE | {"bots_as_people": "crawler\ndatacenter"})
+    assert Site.objects.get().bots_as_people == "crawler\ndatacenter"

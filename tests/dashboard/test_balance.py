@@ -350,7 +350,7 @@ def test_it_says_the_worst_first(counted: CountedStore, site: Site, reader: Clie
 )
 def test_a_shard_that_is_ahead_is_no_error(counted_events: int, adds_up: bool) -> None:
     """One shard has counted up to 110, the other up to 100."""
-    numbers = {"duplicate": 0, "bot": 0, "late": 0, "invalid": 0, "expired": 0}
+    numbers = dict.fromkeys(("duplicate", "bot", "late", "invalid", "forgotten", "expired"), 0)
     totals = numbers | {"read": 100, "counted": counted_events}
     row = totals | {"partition": 3, "in_flight": 10}
     ledger = {"topic_id": "L", "partitions": [row], "totals": totals}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.access_log import MalformedLine, event_ids, read_line, skip_reason
+from ingest.access_log import EventIds, MalformedLine, read_line, skip_reason
 
 REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "apache_logs"
 LINE = (
@@ -76,10 +76,22 @@ def test_it_reads_or_refuses_anything(line: str) -> None:
 
 
 def test_it_gives_identical_lines_their_own_ids_each_time_the_same() -> None:
-    first = list(event_ids(["a", "b", "a"], "s"))
-    assert len({event_id for event_id, _ in first}) == 3
-    assert first == list(event_ids(["a", "b", "a"], "s"))
-    assert first != list(event_ids(["a", "b", "a"], "t"))
+    def ids_of(site: str) -> list[str]:
+        return list(map(EventIds(site).of, ["a", "b", "a"]))
+
+    first = ids_of("s")
+    assert len(set(first)) == 3
+    assert first == ids_of("s")
+    assert first != ids_of("t")
+
+
+def test_it_forgets_lines_of_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EventIds, "MOST", 2)
+    ids = EventIds("s")
+    assert [ids.of(line)[-1] for line in "aabca"] == ["1", "2", "1", "1", "3"]
+    for line in "defgh":
+        ids.of(line)
+    assert ids.of("a").endswith("-1")
 
 
 @pytest.mark.skipif(not REAL_LOG.exists(), reason=f"the real log is not at {REAL_LOG}")

@@ -1,7 +1,7 @@
 """The command against the product's own views, over a real socket, into a real Kafka."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from ingest import log_lines
 from ingest.door import Door, Limits
 from ingest.rate_limit import TokenBuckets
 from ingest.track_client import TrackClient, TrackError
 from tests.conftest import Servers
+from tests.ingest.test_import_formats import CLOUDFRONT, GOATCOUNTER, PLAUSIBLE, UMAMI
 from tests.ingest.test_track import logged
 
 LINE = '1.2.3.{n} - - [17/May/2015:10:05:0{n} +0000] "GET /{n} HTTP/1.1" 200 9 "-" "-"\n'
@@ -43,8 +45,8 @@ def test_it_sends_each_page_view_with_its_own_id(
 ) -> None:
     arguments = (str(log_file), "--site", "localhost", "--url", url, "--batch", "2")
     report = run(*arguments)
-    assert "line 7: malformed: it is neither" in report
-    assert "line 8: malformed: a quotation mark is not closed" in report
+    assert f"{log_file} line 7: malformed: it is neither" in report
+    assert f"{log_file} line 8: malformed: a quotation mark is not closed" in report
     assert "8 lines: 6 page views accepted, 0 refused, 2 malformed, 0 skipped" in report
     first = logged(servers, topic)
     assert sorted(event.path for event in first) == ["/0", "/0", "/1", "/2", "/3", "/4"]
@@ -57,6 +59,80 @@ def test_it_reads_compressed_logs(url: str, log_file: Path) -> None:
     packed = log_file.with_suffix(".gz")
     packed.write_bytes(gzip.compress(log_file.read_bytes()))
     assert "6 page views accepted" in run(str(packed), "--site", "localhost", "--url", url)
+
+
+@pytest.mark.parametrize("lines", [CLOUDFRONT, GOATCOUNTER, PLAUSIBLE, UMAMI])
+def test_exports_are_imported_once(
+    url: str, lines: list[str], tmp_path: Path, servers: Servers, topic: str
+) -> None:
+    export = tmp_path / "export.csv.gz"
+    export.write_bytes(gzip.compress("\n".join(lines).encode()))
+    arguments = (str(export), "--site", "localhost", "--url", url)
+    run(*arguments)
+    first = logged(servers, topic)
+    assert first and all(event.retryable for event in first)
+    run(*arguments)
+    again = logged(servers, topic)
+    assert len(again) == 2 * len(first)
+    assert {event.id for event in again} == {event.id for event in first}
+    assert {event.visitor for event in again} == {event.visitor for event in first}
+
+
+def test_it_reads_standard_input(
+    url: str, servers: Servers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(LINE.format(n=1) + LINE.format(n=2)))
+    assert "2 page views accepted" in run("-", "--site", "localhost", "--url", url)
+    assert sorted(event.path for event in logged(servers, topic)) == ["/1", "/2"]
+
+
+def test_it_follows_a_log_that_is_rotated(
+    url: str, tmp_path: Path, servers: Servers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(LINE.format(n=0) + LINE.format(n=1)[:20])
+    steps: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: append(path, LINE.format(n=1)[20:]),
+            lambda: (path.rename(tmp_path / "access.log.1"), path.write_text(LINE.format(n=2))),
+            lambda: path.write_text(""),  # cut, as by copytruncate
+            lambda: append(path, LINE.format(n=4)),
+        ]
+    )
+
+    def sleep(_: float) -> None:
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    monkeypatch.setattr(log_lines.followed, "__defaults__", (sleep,))
+    told = run(str(path), "--site", "localhost", "--url", url, "--follow")
+    assert "4 page views accepted" in told
+    assert sorted(event.path for event in logged(servers, topic)) == ["/0", "/1", "/2", "/4"]
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_what_waits_is_sent_while_nothing_comes(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("one\n")
+    lines = log_lines.followed(path, sleep=lambda _: None)
+    assert [next(lines), next(lines), next(lines)] == ["one", None, None]
+    append(path, "two\n")
+    assert "two" in [next(lines), next(lines)]
+
+
+def test_it_says_which_column_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "visitors.csv"
+    path.write_text('"date","visitors","pageviews"\n')
+    with pytest.raises(CommandError, match=rf"{path} line 1: .*imported_pages"):
+        run(str(path), "--site", "localhost")
+    with pytest.raises(CommandError, match="the column 'page' is missing"):
+        run(str(path), "--site", "localhost", "--format", "plausible")
 
 
 def test_it_says_what_was_refused(url: str, log_file: Path) -> None:

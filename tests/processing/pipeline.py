@@ -23,6 +23,7 @@ from processing.consumer import PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
+from processing.forgotten import ForgottenUpTo, nothing_forgotten
 from processing.log import Log
 from processing.repair import Repair
 from processing.rules import Retention, SiteRules
@@ -58,6 +59,7 @@ class Pipeline:
     shards: int = 1
     rules: dict[str, SiteRules] = field(default_factory=dict)
     most_values: int = 1_000
+    forgotten: ForgottenUpTo = nothing_forgotten
 
     def __post_init__(self) -> None:
         self.log = Log(self.servers.bootstrap_servers, self.topic)
@@ -114,7 +116,8 @@ class Pipeline:
         """A consumer; with an archive it repairs from there what the log no longer has."""
         defaults: dict[str, Any] = {"batch_events": 1_000, "max_invalid": 1_000, "clock": now_ms}
         options = defaults | options
-        counters = Counters(connect(self.servers.redis_url), self.shards)
+        client = connect(self.servers.redis_url)
+        counters = Counters(client, self.shards, forgotten=self.forgotten)
         aggregators = self.aggregators()
         batch_events, clock = options["batch_events"], options["clock"]
         replay = (

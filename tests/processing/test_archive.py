@@ -114,7 +114,7 @@ def test_it_reads_objects_of_before_there_was_enrichment() -> None:
     row = {name: getattr(event, name) for name in ("id", "site", "visitor", "path", "ts")}
     row |= {"received": event.received, "v": 1, "name": "pageview", "retryable": False}
     old = pa.RecordBatch.from_pylist([row | {"offset": 7, "props": None, "raw": None}])
-    assert list(parquet.read_rows(old)) == [(7, event)]
+    assert [parquet.page_view_of(row) for row in old.to_pylist()] == [event]
 
 
 def test_the_columns_are_the_fields_of_the_message() -> None:

@@ -180,6 +180,32 @@ def test_it_counts_under_the_rules_that_a_site_has_now(
     ]
 
 
+def test_it_counts_bots_as_people_where_the_site_wants_it(
+    pipeline: Pipeline, archive: Archive
+) -> None:
+    pipeline.send(
+        page_view(f"/{reason}", f"v{n}", bot=reason)
+        for n, reason in enumerate(["datacenter", "datacenter", "crawler", None])
+    )
+    pipeline.count_all(4)
+    archive_half(pipeline, archive)
+    today = datetime.now(UTC).date()
+    totals = pipeline.stats.totals(pipeline.site, today, today)
+    assert (totals["pageviews"], totals["bots"], totals["visits"]) == (1, 3, 1)
+    pipeline.rules[SITE] = SiteRules(people=frozenset({"datacenter"}))
+    site = Site(public_id=SITE, time_zone="UTC", bots_as_people="datacenter")
+    assert space_of(pipeline.topic, [site], None) != space_of(pipeline.topic, [pipeline.site], None)
+    run(rebuild_of(pipeline, archive, site))
+    totals = pipeline.stats.totals(pipeline.site, today, today)
+    assert (totals["pageviews"], totals["bots"], totals["visits"]) == (3, 1, 3)
+    assert totals["visitors"] == 3
+    # What comes next is counted so by the consumer too.
+    pipeline.send([page_view("/next", "v9", bot="datacenter")])
+    pipeline.count_all(5)
+    assert pipeline.stats.totals(pipeline.site, today, today)["pageviews"] == 4
+    assert pipeline.stats.live(pipeline.site, now_ms())["visitors_now"] >= 1
+
+
 def test_it_goes_on_where_it_was_stopped(pipeline: Pipeline, archive: Archive) -> None:
     fill(pipeline, archive)
     right = numbers(pipeline, pipeline.site)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ingest.models import Site
 from processing.models import Segment
 from processing.receipts import Fate, Place, Receipts, UnknownReceipt
 from processing.rules import SiteRules
@@ -55,6 +56,15 @@ def test_it_tells_every_outcome_before_and_after_archiving(pipeline: Pipeline) -
     read = [(f.page_view.id, f.page_view.path) for f in fates[:3] if f.page_view]
     assert read == [("one", "/a"), ("one", "/a"), ("own", "/b")]
     assert fates[6].page_view is None
+
+
+@embedded
+def test_a_bot_that_counts_as_people_is_counted(pipeline: Pipeline) -> None:
+    Site.objects.filter(public_id=SITE).update(bots_as_people="crawler")
+    pipeline.rules[SITE] = SiteRules("UTC", 30, frozenset({"crawler"}))
+    pipeline.send([page_view(bot="crawler"), page_view(bot="datacenter")], partition=0)
+    pipeline.count_all(2)
+    assert [find(0, offset).outcome for offset in range(2)] == ["counted", "bot"]
 
 
 def test_it_does_not_know_what_was_never_logged(pipeline: Pipeline) -> None:

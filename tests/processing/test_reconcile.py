@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 RULES = {
     SITE: SiteRules("Pacific/Auckland", 30),
     "ny.example": SiteRules("America/New_York"),
-    "kathmandu.example": SiteRules("Asia/Kathmandu", 400),
+    "kathmandu.example": SiteRules("Asia/Kathmandu", 400, frozenset({"crawler"})),
 }
 
 
@@ -292,7 +292,7 @@ def test_it_prints_differences_and_fails(pipeline: Pipeline, counted: dict[str, 
     out = StringIO()
     call_command("reconcile", stdout=out)
     assert out.getvalue() == (
-        "10 events recounted, 30 numbers compared, 0 differences; 0 events wait to be counted.\n"
+        "10 events recounted, 31 numbers compared, 0 differences; 0 events wait to be counted.\n"
     )
     plant(pipeline, "HINCRBY {site}:m:{m} /a 1", counted)
     out = StringIO()

@@ -24,7 +24,10 @@ def add_sites(pipeline: Pipeline, rules: dict[str, SiteRules]) -> None:
     pipeline.rules = rules
     for name, of_site in rules.items():
         Site.objects.create(
-            public_id=name, time_zone=of_site.time_zone, retention_days=of_site.retention_days
+            public_id=name,
+            time_zone=of_site.time_zone,
+            retention_days=of_site.retention_days,
+            bots_as_people="\n".join(of_site.people),
         )
 
 

@@ -20,9 +20,11 @@ from processing.consumer import ConsumerStopped, PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
+from processing.forgotten_list import FollowedForgotten
 from processing.log import Log
 from processing.repair import Repair
-from processing.rules import Retention, SiteRules
+from processing.rules import Retention
+from processing.site_rules import rules_of
 from processing.stats import now_ms
 
 logger = logging.getLogger(__name__)
@@ -106,7 +108,9 @@ class ProgressLine:
 
 def page_view_consumer() -> PageViewConsumer:
     """A consumer wired by the settings."""
-    counters = Counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS)
+    counters = Counters(
+        connect(settings.REDIS_URL), settings.REDIS_SHARDS, forgotten=FollowedForgotten()
+    )
     counted_by = aggregators(SiteDirectory())
     batch_events = settings.CONSUMER_BATCH_EVENTS
     replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
@@ -135,7 +139,7 @@ def aggregators(sites: SiteDirectory) -> list[Aggregator]:
     )
     most = settings.TOP_VALUES
     return [
-        Aggregator(shard, shards, lambda site: _rules(sites, site), retention, windows, most)
+        Aggregator(shard, shards, lambda site: rules_of(sites.get(site)), retention, windows, most)
         for shard in range(shards)
     ]
 
@@ -158,8 +162,3 @@ def kafka_settings() -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "log_level": 3,
     }
-
-
-def _rules(sites: SiteDirectory, public_id: str) -> SiteRules:
-    site = sites.get(public_id)
-    return SiteRules() if site is None else SiteRules(site.time_zone, site.retention_days)

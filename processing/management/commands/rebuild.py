@@ -15,13 +15,23 @@ from processing.archive_replay import ArchiveReplay, RepairWaits
 from processing.calendar import read_day
 from processing.counters import Counters, connect
 from processing.counting import MarkerMoved
+from processing.forgotten import fixed
+from processing.forgotten_list import read_forgotten
 from processing.log import Log, LogUnavailable
 from processing.management.commands.consume import aggregators
-from processing.rebuild import Days, Difference, NotSwapped, Rebuild, days_between, space_of
+from processing.rebuild import (
+    Days,
+    Difference,
+    NotSwapped,
+    Outdated,
+    Rebuild,
+    days_between,
+    space_of,
+)
 from processing.stats import now_ms
 
-_TROUBLES = (NotSwapped, RepairWaits, LogUnavailable, MarkerMoved, redis.RedisError)
-_TRIES = 5
+TROUBLES = (NotSwapped, RepairWaits, LogUnavailable, MarkerMoved, redis.RedisError)
+TRIES = 5
 _SHOWN_DAYS = 40
 
 
@@ -41,19 +51,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         sites = _sites(options["site"])
-        rebuild = _rebuild(sites, _days(options["first"], options["last"]))
+        rebuild = rebuild_of(sites, _days(options["first"], options["last"]))
         if options["abort"]:
             rebuild.clear()
             self.stdout.write("Dropped what was counted; the live numbers are as they were.")
             return
         try:
             differences, replaced = self._run(rebuild)
+        except Outdated as reason:
+            rebuild.clear()
+            raise CommandError(f"{reason} The live numbers are as they were.") from None
         except KeyboardInterrupt:
             raise CommandError(
                 "Stopped; the live numbers are as they were. The same command goes on from here, "
                 "with --abort it drops what was counted."
             ) from None
-        for line in _lines(differences):
+        for line in lines_of(differences):
             self.stdout.write(line)
         self.stdout.write(
             f"{len(sites):,} sites rebuilt, {len(differences):,} days changed, "
@@ -62,23 +75,29 @@ class Command(BaseCommand):
 
     def _run(self, rebuild: Rebuild) -> tuple[list[Difference], int]:
         trouble: Exception | None = None
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             time.sleep(attempt)
             try:
-                with progress_bar("{task.completed:,} of {task.total:,} events") as progress:
-                    task = progress.add_task("Counting", total=rebuild.events())
-                    for events in rebuild.count():
-                        progress.advance(task, events)
+                count(rebuild)
                 found = rebuild.swap()
                 rebuild.clear()
-            except _TROUBLES as error:
+            except Outdated:
+                raise
+            except TROUBLES as error:
                 trouble = error
             else:
                 return found
         raise CommandError(
-            f"Not rebuilt in {_TRIES} tries: {trouble} The live numbers are as they were; the "
+            f"Not rebuilt in {TRIES} tries: {trouble} The live numbers are as they were; the "
             "same command goes on where it stopped."
         )
+
+
+def count(rebuild: Rebuild) -> None:
+    with progress_bar("{task.completed:,} of {task.total:,} events") as progress:
+        task = progress.add_task("Counting", total=rebuild.events())
+        for events in rebuild.count():
+            progress.advance(task, events)
 
 
 def _sites(public_id: str | None) -> list[Site]:
@@ -104,23 +123,25 @@ def _days(first: str | None, last: str | None) -> Days | None:
     return days
 
 
-def _rebuild(sites: list[Site], days: Days | None) -> Rebuild:
+def rebuild_of(sites: list[Site], days: Days | None = None, *, whole: bool = False) -> Rebuild:
+    """A rebuild wired by the settings, under what is forgotten by now."""
     client = connect(settings.REDIS_URL)
-    shards, topic = settings.REDIS_SHARDS, settings.KAFKA_TOPIC
-    shadow = Counters(client, shards, space_of(topic, sites, days))
+    shards, topic, forgotten = settings.REDIS_SHARDS, settings.KAFKA_TOPIC, read_forgotten()
+    space = space_of(topic, sites, days, forgotten.number, whole)
+    shadow = Counters(client, shards, space, fixed(forgotten))
     replay = ArchiveReplay(
         Archive.from_settings(),
         shadow,
         aggregators(SiteDirectory()),
         settings.CONSUMER_BATCH_EVENTS,
         now_ms,
-        {site.public_id for site in sites},
+        None if whole else {site.public_id for site in sites},
     )
     log = Log(settings.KAFKA_BOOTSTRAP_SERVERS, topic)
-    return Rebuild(log, replay, Counters(client, shards), sites, days)
+    return Rebuild(log, replay, Counters(client, shards), sites, days, whole)
 
 
-def _lines(differences: list[Difference]) -> list[str]:
+def lines_of(differences: list[Difference]) -> list[str]:
     lines = [
         f"{d.site} {_day(d.day)}: {d.views[0]:,} → {d.views[1]:,} views, "
         f"{d.visitors[0]:,} → {d.visitors[1]:,} visitors"

@@ -11,6 +11,7 @@ from ingest.models import Site
 from ingest.progress_bar import progress_bar
 from processing.calendar import read_day
 from processing.log import LogUnavailable
+from processing.models import Forgetting
 from processing.object_store import ArchiveUrlError
 from processing.reconciliation import Findings, Reconciliation
 
@@ -52,6 +53,11 @@ class Command(BaseCommand):
         for line in [*findings.unreadable, *findings.differences]:
             self.stdout.write(str(line))
         differences = len(findings.differences)
+        for forgetting in Forgetting.objects.filter(done_at=None) if differences else ():
+            self.stdout.write(
+                f"{forgetting} is being forgotten, and may still be in Redis: wait for "
+                "`manage.py forget`, or finish it by `manage.py forget` without options."
+            )
         self.stdout.write(
             f"{findings.events:,} events recounted, {findings.compared:,} numbers compared, "
             f"{differences:,} differences; {findings.waiting:,} events wait to be counted."

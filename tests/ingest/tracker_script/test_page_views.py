@@ -23,6 +23,37 @@ def test_it_counts_a_page_when_it_loads(page: Page, site: TrackedSite) -> None:
     assert abs(shop.ts - shop.received) < 10_000
 
 
+def test_it_tells_the_time_zone_and_whether_a_program_steers(
+    browser: Browser, site: TrackedSite
+) -> None:
+    people = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/141.0.0.0 Safari/537.36"
+    for steered in (True, False):
+        with browser.new_context(timezone_id="Europe/Lisbon", user_agent=people) as context:
+            page = context.new_page()
+            # Playwright steers every page; only this tells.
+            page.add_init_script(
+                "Object.defineProperty(Navigator.prototype, 'webdriver', "
+                f"{{get: () => {str(steered).lower()}}})"
+            )
+            visit(page, site, f"/{steered}")
+    events = sorted(site.named("pageview"), key=lambda event: event.ts)
+    assert [(event.path, event.bot) for event in events] == [
+        ("/True", "headless"),
+        ("/False", None),
+    ]
+    assert {event.time_zone for event in events} == {"Europe/Lisbon"}
+
+
+def test_it_tells_of_engagement_where_its_page_was_reached_from(
+    page: Page, site: TrackedSite
+) -> None:
+    visit(page, site, "/one")
+    page.evaluate("history.pushState({}, '', '/two')")
+    site.wait_paths("/one", "/two")
+    (left,) = site.named("engagement")
+    assert (left.path, left.referrer) == ("/one", None)
+
+
 def test_it_stores_nothing_and_sends_no_preflight(
     page: Page, site: TrackedSite, context: BrowserContext
 ) -> None:
@@ -88,7 +119,10 @@ def test_it_counts_a_page_once_it_is_seen(page: Page, site: TrackedSite) -> None
     page.evaluate("track('early')")
     site.wait_named("early")
     assert site.paths() == []
-    page.evaluate("document.hidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    page.evaluate(
+        "document.hidden = false;"
+        "document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))"
+    )
     site.wait_paths("/later")
 
 
@@ -126,7 +160,7 @@ def test_it_does_not_count_the_time_that_a_page_is_hidden(page: Page, site: Trac
     page.evaluate(
         """() => { self.show = (shown) => {
           Object.defineProperty(document, 'hidden', {value: !shown, configurable: true})
-          document.dispatchEvent(new Event('visibilitychange'))
+          document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))
         } }"""
     )
     page.clock.fast_forward(5_000)

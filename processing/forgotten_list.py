@@ -1,0 +1,52 @@
+"""What is forgotten, as the database has it."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from django.db import DatabaseError, close_old_connections, connection
+
+from processing.forgotten import Forgotten
+from processing.models import Forgetting
+
+
+def read_forgotten() -> Forgotten:
+    """Raises `django.db.DatabaseError`."""
+    number = 0
+    sites: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for one in Forgetting.objects.all():
+        number = max(number, one.number)
+        if one.site:
+            before = sites[one.site].get(one.visitor, 0)
+            sites[one.site][one.visitor] = max(one.before, before)
+    return Forgotten(number, dict(sites))
+
+
+class FollowedForgotten:
+    """A `ForgottenUpTo` that reads the database when what it knows is older than `max_age`
+    seconds. While the database is away the last known stays; only the first reading raises
+    `django.db.DatabaseError`."""
+
+    def __init__(self, max_age: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_age = max_age
+        self._clock = clock
+        self._known: Forgotten | None = None
+        self._read_at = 0.0
+
+    def __call__(self, number: int = 0, /) -> Forgotten:
+        known = self._known
+        if (
+            known is not None
+            and known.number >= number
+            and self._clock() - self._read_at < self._max_age
+        ):
+            return known
+        try:
+            if not connection.in_atomic_block:  # a transaction's connection is not ours to close
+                close_old_connections()
+            self._known = read_forgotten()
+        except DatabaseError:
+            if known is None:
+                raise
+        self._read_at = self._clock()
+        return self._known or Forgotten()

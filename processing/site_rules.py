@@ -1,0 +1,21 @@
+"""The rules that a site's settings make."""
+
+from functools import lru_cache
+
+from ingest.enrichment.bots import read_bot_reasons
+from ingest.models import Site
+from processing.rules import SiteRules
+
+
+def rules_of(site: Site | None) -> SiteRules:
+    """None: a site that is not tracked."""
+    if site is None:
+        return _rules("UTC", None, "")
+    return _rules(site.time_zone, site.retention_days, site.bots_as_people)
+
+
+# Asked for with each event.
+@lru_cache(maxsize=4_096)
+def _rules(time_zone: str, retention_days: int | None, bots_as_people: str) -> SiteRules:
+    people = frozenset(reason.value for reason in read_bot_reasons(bots_as_people))
+    return SiteRules(time_zone, retention_days, people)
