@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.chaos.patching import when_imported
@@ -95,6 +95,21 @@ def _ids_before_the_script(counters: Any) -> None:
         deltas.absent.clear()
         time.sleep(0.02)
         return apply(self, shard, offsets, deltas)
+
+    counters.Counters.apply = two_steps
+
+
+def _visits_before_the_script(counters: Any) -> None:
+    """So a batch that is counted again goes on with visits that it went on with before."""
+    apply = counters.Counters.apply
+
+    def two_steps(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
+        for key, _, triples in deltas.visits:
+            for visitor, now in zip(triples[::3], triples[2::3], strict=True):
+                if now:
+                    self.client.hset(self.space + key, visitor, now)
+        time.sleep(0.02)
+        return apply(self, shard, offsets, replace(deltas, visits=[]))
 
     counters.Counters.apply = two_steps
 
@@ -246,6 +261,9 @@ MUTANTS = {
     "ids-apart": Mutant(
         "ids are written before the script, not in it", _COUNTERS, _ids_before_the_script,
         ("kill consumer",)),
+    "visits-apart": Mutant(
+        "visits are written before the script, not in it", _COUNTERS,
+        _visits_before_the_script, ("kill consumer",)),
     "no-second-look": Mutant(
         "apply.lua does not look for ids again", _COUNTERS, _no_second_look_at_ids),
     "marker-by-name": Mutant(

@@ -106,6 +106,8 @@ def test_a_batch_may_be_packed(door: TrackerDoor) -> None:
         (b"", 400),
         (gzip.compress(b" " * 10_000_000), 413),
     ],
+    # What is packed has the time of its packing in it, and every worker must find the same names.
+    ids=["no gzip", "cut off", "nothing", "a bomb"],
 )
 def test_it_unpacks_no_bombs(door: TrackerDoor, packed: bytes, status: int) -> None:
     said = door.ask(BATCH, packed, content_encoding="gzip")
