@@ -56,14 +56,16 @@ def traffic(n: int = 60) -> list[Any]:
     events: list[Any] = []
     for k in range(n):
         own = k % 4 == 0
+        visitor = ada if own else f"v{k % 7}"
         events.append(
             page_view(
                 f"/ada/{k % 3}" if own else f"/{k % 5}",
-                ada if own else f"v{k % 7}",
+                visitor,
                 site=OTHER if k % 6 == 1 else SITE,
                 ts=now - (k % 3) * DAY_MS - (40 * DAY_MS if k % 20 == 0 else 0),
                 received=now + k,
-                id=f"{k % 40}",
+                # Of copies in two partitions either may be counted (SPEC.md §7).
+                id=f"{visitor}-{k % 20}",
                 retryable=k % 2 == 0,
                 bot="crawler" if k % 12 == 4 else None,
                 title="Ada's own title" if own else None,
