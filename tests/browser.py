@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+# What a page is to run first: Playwright steers every browser, and they tell it.
+NOT_STEERED = "Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false})"
 _SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",

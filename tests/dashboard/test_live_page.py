@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.browser import NOT_STEERED
 from tests.dashboard.watching import SECOND, add_site, log_in, open_site
 from tests.ingest.enrichment.test_agent import WINDOWS
 from tests.stack import RunningStack
@@ -72,10 +73,11 @@ def test_its_snippet_sends_a_page_view(page: Page, browser: Browser) -> None:
     snippet = page.locator("#snippet").text_content()
     with (
         other_site(f"<title>Shop</title><body>{snippet}</body>") as url,
-        # By its own name this browser is counted as a bot.
+        # By its own name this browser is counted as a bot, and as one that is steered.
         browser.new_context(user_agent=WINDOWS) as context,
     ):
         visitor = context.new_page()
+        visitor.add_init_script(NOT_STEERED)
         with visitor.expect_response("**/api/v1/track/batch") as sent:
             visitor.goto(f"{url}/shop?secret=1&utm_source=mail")
         assert sent.value.status == 202

@@ -63,12 +63,13 @@ class TrackerDoor:
         return self.ask(path, method="GET", **headers)
 
     def events(self, count: int = 1, at_least: bool = False) -> list[PageView]:
-        """Those that came since it was asked last, once there are as many, and no more."""
+        """Those that came since it was asked last, once there are as many, and no more; in the
+        order of their arrival, through whichever partition they came."""
         wait_for(lambda: len(self.log.read()) - self._seen >= count, f"{count} events", SECONDS)
         found = self.log.read()[self._seen :]
         self._seen += len(found)
         assert at_least or len(found) == count, found
-        return found
+        return sorted(found, key=lambda event: event.received)
 
     def event(self) -> PageView:
         (event,) = self.events()
