@@ -97,9 +97,9 @@ class Aggregator:
         history = HistoryCounts(deltas, self._retention, now_s, self._site_keys(site), rules)
         bots = [event for event in events if rules.is_bot(event)]
         counted = [event for event in events if not rules.is_bot(event)] if bots else events
-        late = [event for event in counted if _is_late(event, rules)]
+        late = [event for event in counted if rules.is_late(event)]
         if late:
-            counted = [event for event in counted if not _is_late(event, rules)]
+            counted = [event for event in counted if not rules.is_late(event)]
         for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):
             self._tally(deltas, site, of_category, category, now_s)
         history.count_bots(bots)
@@ -170,17 +170,9 @@ def _by_site(page_views: Iterable[PageView]) -> Mapping[str, list[PageView]]:
     return sites
 
 
-def _is_late(page_view: PageView, rules: SiteRules) -> bool:
-    """Older, as it arrived, than what the site keeps."""
-    if rules.retention_days is None:
-        return False
-    return page_view.received - page_view.ts > rules.retention_days * 86_400_000
-
-
 def _runs(places: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
-    """Offsets of what lies at these places, as [first, last] of each run. What lies between two of
-    a
-    run is of other shards or no page view, so it may lead over that."""
+    """Offsets of what lies at these places, as [first, last] of each run. What lies between two
+    of a run is of other shards or no page view, so it may lead over that."""
     runs: list[list[int]] = []
     before = -2
     for at in places:

@@ -150,8 +150,7 @@ class Receipts:
         rules = self.rules(page_view.site)
         if rules.is_bot(page_view):
             return BOT
-        kept = rules.retention_days
-        if kept is not None and page_view.received - page_view.ts > kept * 86_400_000:
+        if rules.is_late(page_view):
             return LATE
         return COUNTED
 

@@ -18,6 +18,12 @@ class SiteRules:
     def is_bot(self, page_view: PageView) -> bool:
         return page_view.bot is not None and page_view.bot not in self.people
 
+    def is_late(self, page_view: PageView) -> bool:
+        """Whether it was older, as it arrived, than what the site keeps."""
+        if self.retention_days is None:
+            return False
+        return page_view.received - page_view.ts > self.retention_days * 86_400_000
+
     def day_expiry(self, local: LocalHour) -> int:
         """When what is kept by the day goes, in Unix seconds; 0: never."""
         if self.retention_days is None:
