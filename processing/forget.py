@@ -15,7 +15,6 @@ from processing.counters import Counters, RedisClient
 from processing.forgotten import EVERYONE, Forgotten
 from processing.log import Log
 from processing.models import Forgetting, Segment
-from processing.rebuild import spaces_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +81,6 @@ def take_out_of_archive(archive: Archive, forgotten: Forgotten) -> Iterator[Empt
     for pk in list(_to_look_through(forgotten).values_list("pk", flat=True)):
         segment = Segment.objects.get(pk=pk)
         yield Emptied(segment.events, archive.forget(segment, forgotten))
-
-
-def drop_rebuilds(client: RedisClient, topic: str) -> None:
-    """What stopped rebuilds counted may have it, and can't be swapped in any more."""
-    for name in client.scan_iter(match=f"{spaces_of(topic)}*", count=5_000):
-        client.unlink(name)
 
 
 def finish(number: int, now: datetime) -> None:

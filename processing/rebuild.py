@@ -75,7 +75,7 @@ def space_of(
     rules = [(site.public_id, _digestible(rules_of(site))) for site in sites]
     told = (sorted(rules), days, forgotten, whole)
     digest = blake2b(repr(told).encode(), digest_size=6).hexdigest()
-    return f"{spaces_of(topic)}{digest}:"
+    return f"{_spaces_of(topic)}{digest}:"
 
 
 def _digestible(rules: SiteRules) -> str:
@@ -83,7 +83,7 @@ def _digestible(rules: SiteRules) -> str:
     return repr((rules.time_zone, rules.retention_days, sorted(rules.people)))
 
 
-def spaces_of(topic: str) -> str:
+def _spaces_of(topic: str) -> str:
     """How the space of every rebuild begins."""
     return f"rebuild:{topic}:"
 
@@ -171,10 +171,18 @@ class Rebuild:
         """Drop what was counted beside the live numbers."""
         self._clear(self._shadow.space)
 
+    def clear_all(self) -> None:
+        """The same of every rebuild of the topic, also of those that were stopped."""
+        self._unlink(_spaces_of(self._log.topic))
+        self._live.client.delete(self._rebuilds)
+
     def _clear(self, space: str) -> None:
-        for names in _chunks(self._scan(f"{space}*")):
-            self._live.client.unlink(*names)
+        self._unlink(space)
         self._live.client.zrem(self._rebuilds, space)
+
+    def _unlink(self, begin: str) -> None:
+        for names in _chunks(self._scan(f"{begin}*")):
+            self._live.client.unlink(*names)
 
     # --- Counting ---------------------------------------------------------------------
 

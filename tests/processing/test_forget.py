@@ -292,7 +292,7 @@ class Bomb:
             (ObjectStore, "put"),
             (ObjectStore, "delete"),
             (Rebuild, "_swap_shard"),
-            (forget, "drop_rebuilds"),
+            (Rebuild, "clear_all"),
             (forget, "finish"),
         ):
             monkeypatch.setattr(owner, name, self._fitted(getattr(owner, name)))

@@ -1,6 +1,5 @@
 """`manage.py forget`: delete a visitor, or all of a site, everywhere."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,13 @@ from processing.archive import Archive
 from processing.counters import Counters, connect
 from processing.forgotten import EVERYONE, Forgotten
 from processing.forgotten_list import read_forgotten
-from processing.management.commands.rebuild import TRIES, TROUBLES, count, lines_of, rebuild_of
+from processing.management.commands.rebuild import (
+    TROUBLES,
+    count,
+    in_tries,
+    lines_of,
+    rebuild_of,
+)
 from processing.models import Forgetting
 from processing.object_store import ArchiveUrlError
 from processing.rebuild import Difference, Outdated
@@ -63,11 +68,18 @@ class Command(BaseCommand):
             self.stdout.write("Nothing is to be forgotten.")
             return
         try:
-            self._forget(options["accept_loss"])
+            differences = in_tries(
+                lambda: self._forget(options["accept_loss"]),
+                (*TROUBLES, *_ARCHIVE_TROUBLES),
+                "finished",
+                "`manage.py forget` without options goes on where it stopped.",
+            )
         except KeyboardInterrupt:
             raise CommandError(
                 "Stopped. `manage.py forget` without options goes on from here."
             ) from None
+        for line in lines_of(differences):
+            self.stdout.write(line)
         for one in begun:
             self.stdout.write(f"Forgotten: {one}.")
         self.stdout.write(
@@ -76,25 +88,13 @@ class Command(BaseCommand):
             "now); nothing of it is counted or archived any more. Backups are yours to delete."
         )
 
-    def _forget(self, accept_loss: bool) -> None:
-        trouble: Exception | None = None
-        for attempt in range(TRIES):
-            time.sleep(attempt)
-            try:
-                forgotten = read_forgotten()
-                self._take_out(forgotten)
-                differences = self._count_anew(accept_loss)
-            except (*TROUBLES, *_ARCHIVE_TROUBLES) as error:
-                trouble = error
-                continue
-            forget.finish(forgotten.number, timezone.now())
-            for line in lines_of(differences):
-                self.stdout.write(line)
-            return
-        raise CommandError(
-            f"Not finished in {TRIES} tries: {trouble} `manage.py forget` without options goes on "
-            "where it stopped."
-        )
+    def _forget(self, accept_loss: bool) -> list[Difference]:
+        """The days that changed."""
+        forgotten = read_forgotten()
+        self._take_out(forgotten)
+        differences = self._count_anew(accept_loss)
+        forget.finish(forgotten.number, timezone.now())
+        return differences
 
     def _take_out(self, forgotten: Forgotten) -> None:
         client = connect(settings.REDIS_URL)
@@ -127,7 +127,8 @@ class Command(BaseCommand):
         except Outdated:
             rebuild.clear()
             raise
-        forget.drop_rebuilds(connect(settings.REDIS_URL), settings.KAFKA_TOPIC)
+        # What stopped rebuilds counted may have it, and can't be swapped in any more.
+        rebuild.clear_all()
         return differences
 
 

@@ -1,7 +1,8 @@
 """`manage.py rebuild`: count sites anew from archive and log, and swap the numbers in."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import redis
 from django.conf import settings
@@ -31,8 +32,10 @@ from processing.rebuild import (
 from processing.stats import now_ms
 
 TROUBLES = (NotSwapped, RepairWaits, LogUnavailable, MarkerMoved, redis.RedisError)
-TRIES = 5
+_TRIES = 5
 _SHOWN_DAYS = 40
+
+Found = TypeVar("Found")
 
 
 class Command(BaseCommand):
@@ -57,10 +60,12 @@ class Command(BaseCommand):
             self.stdout.write("Dropped what was counted; the live numbers are as they were.")
             return
         try:
-            differences, replaced = self._run(rebuild)
-        except Outdated as reason:
-            rebuild.clear()
-            raise CommandError(f"{reason} The live numbers are as they were.") from None
+            differences, replaced = in_tries(
+                lambda: _run(rebuild),
+                TROUBLES,
+                "rebuilt",
+                "The live numbers are as they were; the same command goes on where it stopped.",
+            )
         except KeyboardInterrupt:
             raise CommandError(
                 "Stopped; the live numbers are as they were. The same command goes on from here, "
@@ -73,24 +78,31 @@ class Command(BaseCommand):
             f"{replaced:,} keys replaced"
         )
 
-    def _run(self, rebuild: Rebuild) -> tuple[list[Difference], int]:
-        trouble: Exception | None = None
-        for attempt in range(TRIES):
-            time.sleep(attempt)
-            try:
-                count(rebuild)
-                found = rebuild.swap()
-                rebuild.clear()
-            except Outdated:
-                raise
-            except TROUBLES as error:
-                trouble = error
-            else:
-                return found
-        raise CommandError(
-            f"Not rebuilt in {TRIES} tries: {trouble} The live numbers are as they were; the "
-            "same command goes on where it stopped."
-        )
+
+def _run(rebuild: Rebuild) -> tuple[list[Difference], int]:
+    try:
+        count(rebuild)
+        found = rebuild.swap()
+        rebuild.clear()
+    except Outdated as reason:
+        rebuild.clear()
+        raise CommandError(f"{reason} The live numbers are as they were.") from None
+    return found
+
+
+def in_tries(
+    work: Callable[[], Found], troubles: tuple[type[Exception], ...], what: str, then: str
+) -> Found:
+    """What `work` returns, tried again after `troubles`. Raises `CommandError` saying `what` was
+    not done, and what is `then`."""
+    trouble: Exception | None = None
+    for attempt in range(_TRIES):
+        time.sleep(attempt)
+        try:
+            return work()
+        except troubles as error:
+            trouble = error
+    raise CommandError(f"Not {what} in {_TRIES} tries: {trouble} {then}")
 
 
 def count(rebuild: Rebuild) -> None:
