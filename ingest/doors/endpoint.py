@@ -100,5 +100,10 @@ def told(refusal: Refusal, names: Mapping[str, str]) -> str:
     return f"{field}: {refusal.reason}" if field else refusal.reason
 
 
+def in_header(said: str) -> str:
+    """Without what a header can't hold: a sender's own words may be in it."""
+    return "".join(c if " " <= c <= "~" else "?" for c in said)
+
+
 def refusals(outcomes: Sequence[Outcome]) -> list[Refusal]:
     return [outcome for outcome in outcomes if isinstance(outcome, Refusal)]

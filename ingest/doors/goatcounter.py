@@ -5,7 +5,6 @@ host that is asked, or by the API token; here host and token are aliases of the 
 """
 
 import re
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,11 +19,13 @@ from ingest.doors.endpoint import (
     Outcome,
     Read,
     Reply,
+    in_header,
     refusals,
     told,
 )
 from ingest.doors.reading import (
     absolute,
+    credentials,
     fit,
     hostname_of,
     mapping,
@@ -119,7 +120,7 @@ def _answer_count(request: DoorRequest, outcomes: Sequence[Outcome]) -> Reply:
 
 def _refuse_count(request: DoorRequest, refusal: Refusal) -> Reply:
     """Browsers show nothing of it, so the reason is in a header."""
-    said = "".join(c if " " <= c <= "~" else "?" for c in told(refusal, _NAMES))
+    said = in_header(told(refusal, _NAMES))
     return _image(refusal.status, (("X-Goatcounter", f"not valid: {said}"),))
 
 
@@ -155,10 +156,7 @@ def _hit(hit: Mapping[str, Any], token: str, no_sessions: bool) -> Read:
 def _token(authorization: str) -> str:
     kind, _, value = authorization.strip().partition(" ")
     if kind == "Basic":
-        try:
-            _, _, value = b64decode(value, validate=True).decode().partition(":")
-        except ValueError:
-            value = ""
+        _, value = credentials(value)
     elif kind != "Bearer":
         value = ""
     if not value.strip():

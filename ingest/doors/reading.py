@@ -1,6 +1,7 @@
 """What several doors read alike. Pure."""
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -138,6 +139,15 @@ def with_query(url: str, values: Mapping[str, str]) -> str:
     if not new:
         return url
     return f"{address}{'&' if query else '?'}{urlencode(new)}{sign}{fragment}"
+
+
+def credentials(encoded: str) -> tuple[str, str]:
+    """User and password of basic auth (RFC 7617), after its name; empty where it is none."""
+    try:
+        user, _, password = b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return user, password
 
 
 def milliseconds(moment: Any) -> float | None:

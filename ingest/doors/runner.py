@@ -19,6 +19,7 @@ from ingest.doors.endpoint import (
     Outcome,
     Read,
     Reply,
+    in_header,
     refusals,
     told,
 )
@@ -195,13 +196,10 @@ def _remarks(endpoint: Endpoint, outcomes: Sequence[Outcome]) -> Headers:
     refused = refusals(outcomes)
     if refused:
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        remarks.append((REFUSED_HEADER, _in_header(told(refused[0], endpoint.names)) + more))
+        remarks.append(
+            (REFUSED_HEADER, in_header(told(refused[0], endpoint.names)[:_MOST_SAID]) + more)
+        )
     bots = bots_of(outcomes)
     if bots is not None:
         remarks.append(("X-Tracker-Bot", bots))
     return tuple(remarks)
-
-
-def _in_header(said: str) -> str:
-    """Without what a header can't hold: a sender's own words may be in it."""
-    return "".join(c if " " <= c <= "~" else "?" for c in said[:_MOST_SAID])

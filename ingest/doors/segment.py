@@ -4,7 +4,6 @@ Pure.
 It answers 200 to whatever is JSON; only the header X-Tracker-Refused says what was not taken.
 """
 
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 
 from ingest.doors.endpoint import DoorRequest, Endpoint, Event, Outcome, Read, Reply, told
 from ingest.doors.reading import (
+    credentials,
     fit,
     mapping,
     milliseconds,
@@ -76,12 +76,8 @@ def _try_event(kind: str, sent: Sent, key: str, sent_at: Any) -> Read:
 def _write_key(request: DoorRequest, sent: Sent) -> str:
     """Of the body, else the user name of the Authorization header."""
     kind, _, value = request.headers.get("authorization", "").strip().partition(" ")
-    if kind.lower() == "basic":
-        try:
-            value = b64decode(value, validate=True).decode().partition(":")[0]
-        except ValueError:
-            value = ""
-    key = text(sent.get("writeKey"), value if kind.lower() == "basic" else "")
+    user, _ = credentials(value) if kind.lower() == "basic" else ("", "")
+    key = text(sent.get("writeKey"), user)
     if not key:
         raise Refusal(401, "site", None, "a write key is needed, in the body or by basic auth")
     return key

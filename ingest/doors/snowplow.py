@@ -8,6 +8,7 @@ X-Tracker-Refused says what was not taken. It sets no cookie.
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -202,31 +203,29 @@ def _status(refusal: Refusal) -> int:
     return 200 if refusal.status < 413 else refusal.status
 
 
-_PREFLIGHT: Headers = (
-    ("Access-Control-Allow-Headers", "Content-Type, SP-Anonymous"),
-    ("Access-Control-Max-Age", "3600"),
+_endpoint = partial(
+    Endpoint,
+    names=_NAMES,
+    cors=cors_for_origin,
+    preflight=(
+        ("Access-Control-Allow-Headers", "Content-Type, SP-Anonymous"),
+        ("Access-Control-Max-Age", "3600"),
+    ),
+    preflight_status=200,
 )
 ENDPOINTS = (
-    Endpoint(
+    _endpoint(
         path="com.snowplowanalytics.snowplow/tp2",
         methods=("POST",),
         read=_read_post,
         answer=_answer_post,
         refuse=_refuse_post,
-        names=_NAMES,
-        cors=cors_for_origin,
-        preflight=_PREFLIGHT,
-        preflight_status=200,
     ),
-    Endpoint(
+    _endpoint(
         path="i",
         methods=("GET",),
         read=_read_pixel,
         answer=_answer_pixel,
         refuse=_refuse_pixel,
-        names=_NAMES,
-        cors=cors_for_origin,
-        preflight=_PREFLIGHT,
-        preflight_status=200,
     ),
 )
