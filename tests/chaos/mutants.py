@@ -177,13 +177,15 @@ def _no_duplicates(aggregation: Any) -> None:
 
 
 def _duplicates_not_in_the_sites_ledger(aggregation: Any) -> None:
-    tally = aggregation.Aggregator._tally_site
+    tally = aggregation.Aggregator._tally
 
-    def forgetful(self: Any, deltas: Any, site: str, quarter: int, events: Any, now: int) -> None:
-        if aggregation.DUPLICATE not in events:
-            tally(self, deltas, site, quarter, events, now)
+    def forgetful(self: Any, deltas: Any, site: str, events: Any, category: str, now: int) -> None:
+        if category != aggregation.DUPLICATE:
+            tally(self, deltas, site, events, category, now)
+        elif events:
+            deltas.tally(category, len(events))
 
-    aggregation.Aggregator._tally_site = forgetful
+    aggregation.Aggregator._tally = forgetful
 
 
 def _ack_before_the_report(producer: Any) -> None:
