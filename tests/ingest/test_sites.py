@@ -1,5 +1,6 @@
 """The tracked sites, as a process sees them."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -131,7 +132,12 @@ def test_it_lets_nobody_wait_for_a_slow_reading(
 
     monkeypatch.setattr(Site.objects, "all", slowly)
     clock.now = 1.0
-    reader = threading.Thread(target=directory.get, args=("example.com",))
+
+    def read() -> None:
+        with contextlib.closing(connection):  # a thread has a connection of its own
+            directory.get("example.com")
+
+    reader = threading.Thread(target=read)
     reader.start()
     assert begun.wait(10)
     assert is_active(directory)
