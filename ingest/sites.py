@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError
 
+from ingest.database import read_afresh
 from ingest.models import Alias, Site
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,7 @@ class SiteDirectory:
 
     def _read(self) -> dict[str, Site]:
         try:
-            if not connection.in_atomic_block:  # a transaction's connection is not ours to close
-                close_old_connections()
-            self._sites = _read_sites()
+            self._sites = read_afresh(_read_sites)
         except DatabaseError:
             # The database's own words name hosts and users: they are for the log.
             logger.warning("The sites can't be read; what is known of them stays.", exc_info=True)

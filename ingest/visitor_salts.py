@@ -9,9 +9,11 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError
 
+from ingest.database import read_afresh
 from ingest.models import VisitorSalt
 
 logger = logging.getLogger(__name__)
@@ -70,9 +72,7 @@ class FollowedSalts:
         """Make what is missing, destroy what is over, and know the rest."""
         days = days_alive(self._clock())
         try:
-            if not connection.in_atomic_block:  # a transaction's connection is not ours to close
-                close_old_connections()
-            self._salts = _read_salts(days)
+            self._salts = read_afresh(partial(_read_salts, days))
         except DatabaseError:
             logger.warning("The days' salts can't be read; the known ones stay.", exc_info=True)
             self._salts = {day: salt for day, salt in self._salts.items() if day >= days[0]}

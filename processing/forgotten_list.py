@@ -1,13 +1,17 @@
 """What is forgotten, as the database has it."""
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError
 
+from ingest.database import read_afresh
 from processing.forgotten import Forgotten
 from processing.models import Forgetting
+
+logger = logging.getLogger(__name__)
 
 
 def read_forgotten() -> Forgotten:
@@ -42,10 +46,9 @@ class FollowedForgotten:
         ):
             return known
         try:
-            if not connection.in_atomic_block:  # a transaction's connection is not ours to close
-                close_old_connections()
-            self._known = read_forgotten()
+            self._known = read_afresh(read_forgotten)
         except DatabaseError:
+            logger.warning("What is forgotten can't be read; the known stays.", exc_info=True)
             if known is None:
                 raise
         self._read_at = self._clock()

@@ -57,10 +57,15 @@ FAST = Door(
     (sys.executable, "manage.py", "gateway", "--port", "{port}"),
     variants=tuple({"KAFKA_LINGER_MS": linger} for linger in ("0", "2", "5")),
 )
+UNENRICHED = Door(
+    "ours: gateway, without enrichment",
+    (sys.executable, "-m", "bench.ingest.unenriched", "{port}"),
+    {"KAFKA_LINGER_MS": "2"},
+)
 BARE = Door("Granian, produce and answer on the ack", _granian("bench.ingest.bare:application"),
             batch=None)  # fmt: skip
 OUR_ECHO = Door("our server, echo", (sys.executable, "-m", "bench.ingest.our_echo", "{port}"),
                 batch=None, logs=False)  # fmt: skip
 ECHO = Door("Granian, echo", _granian("bench.ingest.echo:application"), batch=None, logs=False)
 
-DOORS = [GIN_ACKNOWLEDGED, GIN_FORGETS, FAST, OUR_ECHO, DRF, BARE, ECHO]
+DOORS = [GIN_ACKNOWLEDGED, GIN_FORGETS, FAST, UNENRICHED, OUR_ECHO, DRF, BARE, ECHO]
