@@ -28,9 +28,10 @@ from ingest.delivery import (
 from ingest.enrichment.steps import Told
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
-from ingest.pixel import read_pixel
+from ingest.pixel import GIF, read_pixel
 from ingest.rate_limit import TokenBuckets
 from ingest.refusals import Refusal
+from ingest.reply import Reply
 from ingest.sites import SiteDirectory
 from ingest.track_request import MAX_BATCH_EVENTS, TrackRequest, read_batch, read_event
 
@@ -160,7 +161,11 @@ class Door:
         return self._refuse_throttled((page_view,)) or One(page_view)
 
     def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
-        """One event of a browser that can only load an image."""
+        """One event of a browser that can only load an image; it has no body whose type matters.
+        Its answer is told by `image_reply`."""
+        throttled = self.throttle_address(sender.address)
+        if throttled is not None:
+            return refused(throttled)
         try:
             body = read_pixel(query, referer)
         except Refusal as refusal:
@@ -245,6 +250,18 @@ def try_again(reason: str) -> str:
 
 def method_not_allowed(method: str, allowed: str = ALLOWED_METHODS) -> bytes:
     return error_body(None, None, f"{method} is not allowed here; send {allowed}")
+
+
+def image_reply(answer: Answer) -> Reply:
+    """An answer to who loads an image: a browser shows nothing of it, and must not keep it."""
+    headers = [("Cache-Control", "no-store")]
+    if answer.retry_after:
+        headers.append(("Retry-After", str(answer.retry_after)))
+    if answer.bots:
+        headers.append(("X-Tracker-Bot", answer.bots))
+    if answer.status == 202:
+        return Reply(200, GIF, "image/gif", tuple(headers))
+    return Reply(answer.status, answer.body, "application/json", tuple(headers))
 
 
 def refused(refusal: Refusal) -> Answer:

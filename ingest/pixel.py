@@ -12,6 +12,7 @@ from ingest.refusals import Refusal
 
 # One transparent pixel.
 GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+ALLOWED_METHODS = "GET"
 FIELDS = ("site", "page_url", "event_id", "name", "title", "referrer")
 _MOST_FIELDS = 50
 

@@ -21,11 +21,13 @@ from rest_framework.views import APIView
 
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
-from ingest.door import ALLOWED_METHODS, MEDIA_TYPES, Answer, Many, One, method_not_allowed
+from ingest.door import ALLOWED_METHODS, Answer, Many, One, image_reply, method_not_allowed
 from ingest.metrics import count_request
-from ingest.pixel import FIELDS, GIF
+from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
+from ingest.pixel import FIELDS
 from ingest.process_door import process_door
 from ingest.refusals import Refusal
+from ingest.reply_response import response_of
 from ingest.request_sender import sender_of
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
 
@@ -74,12 +76,8 @@ class _TrackEndpoint(APIView):
         body = method_not_allowed(request.method or "", self.allowed)
         return HttpResponse(body, "application/json", 405, headers={"Allow": self.allowed})
 
-    def answer(self, request: Request, read: Read, content_type: str | None = None) -> HttpResponse:
-        """Every request that comes here is counted, by its answer. `content_type` stands in for
-        that of a request without a body."""
-        began = time.perf_counter()
-        answer = self._answer(request, read, content_type or request.content_type or "")
-        count_request(answer.status, answer.field, time.perf_counter() - began)
+    def answer(self, request: Request, read: Read) -> HttpResponse:
+        answer = _counted(lambda: self._answer(request, read))
         response = HttpResponse(answer.body, "application/json", answer.status)
         if answer.retry_after:
             response["Retry-After"] = str(answer.retry_after)
@@ -88,15 +86,24 @@ class _TrackEndpoint(APIView):
         return response
 
     @staticmethod
-    def _answer(request: Request, read: Read, content_type: str) -> Answer:
+    def _answer(request: Request, read: Read) -> Answer:
         sender = sender_of(request)
-        refusal = process_door().refuse_unread(content_type, sender.address)
+        refusal = process_door().refuse_unread(request.content_type or "", sender.address)
         if refusal is not None:
             return refusal
-        accepted = read(request.data if isinstance(request.data, bytes) else b"", sender)
-        if isinstance(accepted, Answer):
-            return accepted
-        return process_door().deliver_and_wait(accepted)
+        return _delivered(read(request.data if isinstance(request.data, bytes) else b"", sender))
+
+
+def _delivered(read: One | Many | Answer) -> Answer:
+    return read if isinstance(read, Answer) else process_door().deliver_and_wait(read)
+
+
+def _counted(answer: Callable[[], Answer]) -> Answer:
+    """Every request that comes here is counted, by its answer."""
+    began = time.perf_counter()
+    answered = answer()
+    count_request(answered.status, answered.field, time.perf_counter() - began)
+    return answered
 
 
 _ACCEPTED = {
@@ -190,7 +197,7 @@ class PixelView(_TrackEndpoint):
     """One page view of a browser without JavaScript."""
 
     http_method_names = ["get"]
-    allowed = "GET"
+    allowed = PIXEL_METHODS
 
     @extend_schema(
         summary="Send one page view by loading an image",
@@ -206,11 +213,7 @@ class PixelView(_TrackEndpoint):
     def get(self, request: Request) -> HttpResponse:
         query, referer = request.META.get("QUERY_STRING", ""), request.META.get("HTTP_REFERER", "")
 
-        def read(_: bytes, sender: Sender) -> One | Answer:
-            return process_door().read_pixel(query, referer, sender)
+        def answer() -> Answer:
+            return _delivered(process_door().read_pixel(query, referer, sender_of(request)))
 
-        response = self.answer(request, read, MEDIA_TYPES[0])
-        if response.status_code == 202:
-            response = HttpResponse(GIF, "image/gif")
-        response["Cache-Control"] = "no-store"
-        return response
+        return response_of(image_reply(_counted(answer)))

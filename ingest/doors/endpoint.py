@@ -6,10 +6,14 @@ from typing import Any, NamedTuple
 
 from ingest.pageview import PageView
 from ingest.refusals import Refusal
+from ingest.reply import Headers as Headers
+from ingest.reply import Reply as Reply
 
-# What any of them looks at, in lower case.
-HEADERS = ("accept-language", "authorization", "content-encoding", "host", "origin", "referer")
-Headers = tuple[tuple[str, str], ...]
+# What any of them, the pixel or the script looks at, in lower case.
+HEADERS = (
+    *("accept-encoding", "accept-language", "authorization", "content-encoding", "host"),
+    *("if-none-match", "origin", "referer"),
+)
 
 CORS_ANY: Headers = (("Access-Control-Allow-Origin", "*"),)
 # What says in every door why an event was not taken, where the original says nothing.
@@ -44,15 +48,6 @@ class Event(NamedTuple):
 Read = Event | Refusal | None
 # What became of it.
 Outcome = PageView | Refusal | None
-
-
-class Reply(NamedTuple):
-    """An answer as the tracker's own server gives it."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = ""
-    headers: Headers = ()
 
 
 def cors_for_origin(request: DoorRequest) -> Headers:

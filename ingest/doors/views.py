@@ -10,12 +10,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ingest.body_limit import too_large
 from ingest.door import method_not_allowed
-from ingest.doors.endpoint import HEADERS, DoorRequest, Endpoint, Reply
+from ingest.doors.endpoint import HEADERS, DoorRequest, Endpoint
 from ingest.doors.endpoints import ENDPOINTS
 from ingest.doors.runner import Answered, TrackerDoors, preflight, refuse
 from ingest.metrics import count_request
 from ingest.process_door import process_doors
 from ingest.refusals import Refusal
+from ingest.reply_response import response_of
 from ingest.request_sender import sender_of
 
 
@@ -31,41 +32,33 @@ def _respond(endpoint: Endpoint, request: HttpRequest) -> HttpResponse:
     """Every request but preflights and unknown methods is counted, by its answer."""
     began = time.perf_counter()
     if request.method == "OPTIONS":
-        return _response(preflight(endpoint, _read(request, b"")))
+        return response_of(preflight(endpoint, read_request(request, b"")))
     if request.method not in endpoint.methods:
         body = method_not_allowed(request.method or "", endpoint.allowed)
         return HttpResponse(body, "application/json", 405, headers={"Allow": endpoint.allowed})
     answered = _answer(process_doors(), endpoint, request)
     count_request(answered.status, answered.field, time.perf_counter() - began)
-    return _response(answered.reply)
+    return response_of(answered.reply)
 
 
 def _answer(doors: TrackerDoors, endpoint: Endpoint, request: HttpRequest) -> Answered:
     try:
-        read = _read(request, request.body)
+        read = read_request(request, request.body)
     except RequestDataTooBig:
         limit = doors.most_body_bytes
         refusal = Refusal(413, "body", None, too_large(limit)["error"]["reason"])
-        return refuse(endpoint, _read(request, b""), refusal)
+        return refuse(endpoint, read_request(request, b""), refusal)
     translated = doors.read(endpoint, read, sender_of(request))
     if isinstance(translated, Answered):
         return translated
     return doors.door.deliver_and_wait(translated)
 
 
-def _read(request: HttpRequest, body: bytes) -> DoorRequest:
+def read_request(request: HttpRequest, body: bytes) -> DoorRequest:
+    """What this and the other doors look at."""
     headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
     query = request.META.get("QUERY_STRING", "")
     return DoorRequest(request.method or "", query, body, headers)
-
-
-def _response(reply: Reply) -> HttpResponse:
-    response = HttpResponse(reply.body, reply.content_type or None, reply.status)
-    if not reply.content_type:
-        del response["Content-Type"]
-    for name, value in reply.headers:
-        response[name] = value
-    return response
 
 
 urlpatterns: list[URLPattern] = [path(one.path, _view(one), name=one.path) for one in ENDPOINTS]

@@ -18,7 +18,7 @@ from ingest.enrichment.client_hints import ClientHints
 MAX_AGENT = 512
 _MAX_NAME = 50
 _WANTED = Domain.USER_AGENT | Domain.OS
-_form = re.compile(r"(?: ?\bMobile\b ?)|(?: iOS$)")
+_form = re.compile(r"\bMobile\b|\biOS$")
 _OS_NAMES = {"Mac OS X": "macOS", "Chromium OS": "Chrome OS"}
 
 _television = re.compile(r"TV\b|BRAVIA|Roku|CrKey|AFT[A-Z]")
@@ -68,7 +68,7 @@ def _browser(parsed: UserAgent | None, hints: ClientHints) -> tuple[str | None, 
         return hinted[0][:_MAX_NAME], hinted[1]
     if parsed is None:
         return None, None
-    name = _form.sub("", parsed.family).strip() or parsed.family
+    name = " ".join(_form.sub(" ", parsed.family).split()) or parsed.family
     return name[:_MAX_NAME], _version(parsed.major, parsed.minor)
 
 

@@ -173,8 +173,10 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         read = _HEADERS.get(name.lower())
+        # Called for every header, so without the property.
+        request = self._request
         # What comes behind the body is a trailer: whoever sent it, it says nothing here.
-        if read is not None and not self._refused and not self.request.method:
+        if read is not None and request is not None and not self._refused and not request.method:
             read(self, value)
 
     def on_headers_complete(self) -> None:
@@ -289,7 +291,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         if request.method == b"HEAD":
             length, body = b"content-length: %d\r\n" % len(body), b""
-        elif status == 204:
+        elif status in (204, 304):  # a length would be that of the body that is left out
             length = b""
         else:
             length = b"content-length: %d\r\n" % len(body)

@@ -4,17 +4,31 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
+from django.conf import settings
+
 from ingest.acceptance import Sender
 from ingest.client_address import Network, client_address
 from ingest.cors import PREFLIGHT_HEADERS
 from ingest.delivery import Accepted
-from ingest.door import ALLOWED_METHODS, Answer, Many, One, error_body, method_not_allowed
-from ingest.doors.endpoint import DoorRequest, Endpoint, Reply
+from ingest.door import (
+    ALLOWED_METHODS,
+    Answer,
+    Many,
+    One,
+    error_body,
+    image_reply,
+    method_not_allowed,
+)
+from ingest.doors.endpoint import DoorRequest, Endpoint
 from ingest.doors.endpoints import ENDPOINTS
 from ingest.doors.runner import Answered, TrackerDoors, preflight
 from ingest.enrichment.client_hints import ClientHints, read_hints
 from ingest.gateway.connection import CORS, JSON, Request
 from ingest.metrics import count_accepted, count_request
+from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
+from ingest.reply import Reply
+from ingest.script_reply import script_reply
+from ingest.tracker_script import NAMES, tracker_script
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +36,7 @@ _HEADERS = JSON + CORS
 _PREFLIGHT = b"".join(
     f"{name.lower()}: {value}\r\n".encode() for name, value in PREFLIGHT_HEADERS.items()
 )
-_ALLOW = f"allow: {ALLOWED_METHODS}\r\n".encode()
+Route = Callable[[Request], None]
 
 
 class Routes:
@@ -46,11 +60,20 @@ class Routes:
         self._seconds: list[float] = []
         # Senders keep their connections: most requests come from few pairs of these.
         self._address = lru_cache(4_096)(partial(client_address, trusted=tuple(proxies)))
-        self._readers: dict[bytes, Callable[[bytes, Sender], One | Many | Answer]] = {
-            b"/api/v1/track": door.read_one,
-            b"/api/v1/track/batch": door.read_many,
+        self._routes: dict[bytes, Route] = {
+            b"/api/v1/track": partial(self._track, door.read_one),
+            b"/api/v1/track/batch": partial(self._track, door.read_many),
+            b"/api/v1/track.gif": self._draw,
+            **{f"/js/{name}".encode(): _serve(name) for name in NAMES},
+            **{f"/{one.path}".encode(): partial(self._translate, one) for one in ENDPOINTS},
+            b"/livez": _tell_life,
+            b"/readyz": self._tell_readiness,
         }
-        self._endpoints = {f"/{endpoint.path}".encode(): endpoint for endpoint in ENDPOINTS}
+
+    @property
+    def paths(self) -> list[str]:
+        """Every one that is answered with something else than 404."""
+        return [path.decode() for path in self._routes]
 
     def handle(self, request: Request) -> None:
         """Nothing that is sent may leave a request without an answer."""
@@ -61,21 +84,15 @@ class Routes:
             request.answer(500, _HEADERS, error_body(None, None, "this is a bug of the tracker"))
 
     def _dispatch(self, request: Request) -> None:
-        read = self._readers.get(request.target) or self._readers.get(request.path)
-        if read is not None:
-            self._track(request, read)
-        elif (endpoint := self._endpoints.get(request.path)) is not None:
-            self._translate(request, endpoint)
-        elif request.path == b"/livez":
-            request.answer(200, b"content-type: text/plain\r\n", b"ok\n")
-        elif request.path == b"/readyz":
-            self._tell_readiness(request)
+        route = self._routes.get(request.target) or self._routes.get(request.path)
+        if route is not None:
+            route(request)
         else:
-            reason = "here are only the addresses that take events, /livez and /readyz"
+            reason = "here are only the addresses that sites send to and load"
             request.answer(404, JSON, error_body(None, None, reason))
 
     def _track(
-        self, request: Request, read: Callable[[bytes, Sender], One | Many | Answer]
+        self, read: Callable[[bytes, Sender], One | Many | Answer], request: Request
     ) -> None:
         if request.method != b"POST":
             self._refuse_method(request)
@@ -91,7 +108,24 @@ class Routes:
     def _delivered(self, request: Request, accepted: Accepted[Answer]) -> None:
         self._answer(request, accepted.answer())
 
-    def _translate(self, request: Request, endpoint: Endpoint) -> None:
+    def _draw(self, request: Request) -> None:
+        """The pixel."""
+        if request.method != PIXEL_METHODS.encode():
+            self._refuse_method(request, PIXEL_METHODS)
+            return
+        asked = _door_request(request)
+        sender = _sender(request, self._address(request.peer, request.forwarded_for))
+        read = self._door.read_pixel(asked.query, asked.headers.get("referer", ""), sender)
+        if isinstance(read, Answer):
+            self._show(request, read)
+        else:
+            self._door.deliver(read, lambda accepted: self._show(request, accepted.answer()))
+
+    def _show(self, request: Request, answer: Answer) -> None:
+        count_request(answer.status, answer.field, self._clock() - request.began)
+        _reply(request, image_reply(answer), CORS)
+
+    def _translate(self, endpoint: Endpoint, request: Request) -> None:
         """A request in another tracker's format."""
         read = _door_request(request)
         if read.method == "OPTIONS":
@@ -131,11 +165,12 @@ class Routes:
         request.answer(answer.status, headers, answer.body)
 
     @staticmethod
-    def _refuse_method(request: Request) -> None:
+    def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
         if request.method == b"OPTIONS" and request.is_preflight:
             request.answer(204, _PREFLIGHT, b"")
             return
-        request.answer(405, _HEADERS + _ALLOW, method_not_allowed(request.method.decode()))
+        headers = _HEADERS + f"allow: {allowed}\r\n".encode()
+        request.answer(405, headers, method_not_allowed(request.method.decode(), allowed))
 
     def _tell_readiness(self, request: Request) -> None:
         missing = self._is_ready()
@@ -145,19 +180,38 @@ class Routes:
             request.answer(503, JSON, error_body(None, None, missing))
 
 
+def _tell_life(request: Request) -> None:
+    request.answer(200, b"content-type: text/plain\r\n", b"ok\n")
+
+
+def _serve(name: str) -> Route:
+    """A file of the tracker script, made once: by the time the first page asks it is there."""
+    script = tracker_script(name, settings.DUPLICATE_WINDOW_MINUTES)
+
+    def serve(request: Request) -> None:
+        _reply(request, script_reply(script, _door_request(request)))
+
+    return serve
+
+
 def _door_request(request: Request) -> DoorRequest:
     _, _, query = request.target.partition(b"?")
-    headers = {name: value.decode("latin-1") for name, value in request.others or ()}
+    headers: dict[str, str] = {}
+    for name, value in request.others or ():
+        text = value.decode("latin-1")
+        # Several headers are one list (RFC 9110 §5.3).
+        headers[name] = f"{headers[name]},{text}" if name in headers else text
     return DoorRequest(
         request.method.decode("latin-1"), query.decode("latin-1"), request.body, headers
     )
 
 
-def _reply(request: Request, reply: Reply) -> None:
+def _reply(request: Request, reply: Reply, headers: bytes = b"") -> None:
+    """`headers` are whole lines that come before its own."""
     lines = [f"{name}: {value}\r\n" for name, value in reply.headers]
     if reply.content_type:
         lines.append(f"content-type: {reply.content_type}\r\n")
-    request.answer(reply.status, "".join(lines).encode("latin-1"), reply.body)
+    request.answer(reply.status, headers + "".join(lines).encode("latin-1"), reply.body)
 
 
 def _sender(request: Request, address: str) -> Sender:

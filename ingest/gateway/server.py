@@ -28,6 +28,7 @@ _REASONS = {
     200: b"OK",
     202: b"Accepted",
     204: b"No Content",
+    304: b"Not Modified",
     400: b"Bad Request",
     401: b"Unauthorized",
     403: b"Forbidden",

@@ -84,6 +84,7 @@ class Doors:
         names = (
             "content-type", "retry-after", "allow", "x-tracker-bot", "x-tracker-refused",
             "x-plausible-dropped", "x-goatcounter", "www-authenticate", "vary", "cache-control",
+            "etag", "content-encoding", "cross-origin-resource-policy",
         )  # fmt: skip
         headers = {
             name.lower(): value
@@ -334,6 +335,97 @@ def test_they_agree_on_opt_outs(doors: Doors, headers: dict[str, str], site: str
 def test_they_agree_on_paths_written_otherwise(doors: Doors) -> None:
     assert doors.post(EVENT, f"{TRACK}?x=%20&y").status == 202
     assert doors.post(EVENT, "/api/v1/%74rack").status == 202
+
+
+# --- The pixel and the script ------------------------------------------------------------
+
+
+def got(path: str, method: str = "GET", **headers: str) -> bytes:
+    """A request as a browser sends it: without a body and its type."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "host: localhost", *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("page_url=/a&site=localhost&title=Gr%C3%B6%C3%9Fe", {}, 200),
+        ("site=localhost", {"referer": "https://shop.example/a?utm_source=mail"}, 200),
+        ("", {"referer": "https://shop.example/"}, 200),
+        ("page_url=/b&event_id=mine&name=opened&props=x", {"referer": "about:blank"}, 200),
+        ("page_url=/a", {"user_agent": "curl/8.5.0"}, 200),
+        ("page_url=/a", {"x_tracker_internal": "1"}, 200),
+        ("page_url=/a", {"content_type": "application/xml"}, 200),
+        ("page_url=/a&page_url=home", {}, 400),
+        ("", {}, 400),
+        ("?", {}, 400),
+        ("page_url=%ff%fe&&=&%", {}, 400),
+        ("page_url=/%00", {}, 400),
+        ("page_url=/" + "a" * 5_000, {}, 400),
+        ("&".join(f"a{n}=1" for n in range(100)), {}, 400),
+        ("page_url=/&site=nowhere.example", {}, 403),
+        ("page_url=/&site=closed.example", {}, 403),
+        ("page_url=/&site=private.example", {"dnt": "1"}, 403),
+        ("page_url=/&site=strict.example", {"referer": "https://b.example/"}, 200),
+        ("site=strict.example", {"referer": "https://b.example/"}, 403),
+    ],
+)  # fmt: skip
+def test_they_agree_on_the_pixel(
+    doors: Doors, query: str, headers: dict[str, str], status: int
+) -> None:
+    said = doors.agree(got(f"{TRACK}.gif?{query}", **headers))
+    assert (said.status, said.headers["cache-control"]) == (status, "no-store")
+    assert said.headers["content-type"] == ("image/gif" if status == 200 else JSON_TYPE)
+    assert said.headers["access-control-allow-origin"] == "*"
+
+
+def test_they_agree_on_the_pixels_bots(doors: Doors) -> None:
+    said = doors.agree(got(f"{TRACK}.gif?page_url=/", user_agent="curl/8.5.0"))
+    assert said.headers["x-tracker-bot"] == "crawler"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", [f"{TRACK}.gif", "/js/t.js", "/js/options.js"])
+def test_they_agree_on_how_the_pixel_and_the_script_are_got(
+    doors: Doors, path: str, method: str
+) -> None:
+    said = doors.agree(request(b"", path, method), head=method == "HEAD")
+    if method == "HEAD" and path.endswith(".js"):
+        assert said.status == 200
+    else:
+        allowed = "GET" if path.endswith(".gif") else "GET, HEAD"
+        assert (said.status, said.headers["allow"]) == (405, allowed)
+
+
+def test_they_agree_on_the_pixels_preflight(doors: Doors) -> None:
+    asked = got(f"{TRACK}.gif", "OPTIONS", origin="https://a.example",
+                access_control_request_method="GET")  # fmt: skip
+    assert doors.agree(asked).status == 204
+
+
+@pytest.mark.parametrize("path", ["/js/t.js", "/js/options.js"])
+@pytest.mark.parametrize("accepts", ["gzip, deflate, br, zstd", "br", None])
+def test_they_agree_on_the_script(doors: Doors, path: str, accepts: str | None) -> None:
+    headers = {} if accepts is None else {"accept_encoding": accepts}
+    said = doors.agree(got(path, **headers))
+    assert said.status == 200 and said.body
+    assert said.headers["cache-control"] == "public, max-age=3600"
+    assert ("content-encoding" in said.headers) == (accepts is not None and "gzip" in accepts)
+    version = said.headers["etag"].removeprefix('W/"').removesuffix('"')
+    for query, seconds in (("", 3_600), (f"v={version}", 31_536_000), ("v=another", 3_600)):
+        for tags in ('W/"x"', f'"x", W/"{version}"', f'"{version}"', "*", version, ""):
+            again = doors.agree(got(f"{path}?{query}", if_none_match=tags, **headers))
+            known = tags == "*" or f'"{version}"' in tags
+            assert again.status == (304 if known else 200)
+            assert again.body == (b"" if known else said.body)
+            assert f"max-age={seconds}" in again.headers["cache-control"]
+            assert again.headers["etag"] == said.headers["etag"]
+
+
+def test_they_agree_on_a_header_that_comes_twice(doors: Doors) -> None:
+    etag = doors.agree(got("/js/t.js")).headers["etag"]
+    head = got("/js/t.js", if_none_match='"x"').removesuffix(b"\r\n")
+    assert doors.agree(head + f"if-none-match: {etag}\r\n\r\n".encode()).status == 304
 
 
 # --- The formats of other trackers -------------------------------------------------------

@@ -75,6 +75,12 @@ def test_it_is_only_got(door: Door, servers: Servers, topic: str, method: str) -
     assert logged(servers, topic) == []
 
 
+def test_it_tells_why_it_takes_a_sender_for_a_bot(door: Door) -> None:
+    response = get("page_url=/", user_agent="curl/8.5.0")
+    assert (response.status_code, response["X-Tracker-Bot"]) == (200, "crawler")
+    assert response["Content-Type"] == "image/gif"
+
+
 def test_it_honours_opt_outs(door: Door, site: Site) -> None:
     Site.objects.update(honour_opt_out=True)
     response = get("page_url=/", dnt="1")

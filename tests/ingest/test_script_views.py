@@ -68,4 +68,18 @@ def test_it_stops_to_send_again_before_ids_are_forgotten(
 
 def test_it_is_only_read() -> None:
     assert Client().head("/js/t.js").status_code == 200
-    assert Client().post("/js/t.js").status_code == 405
+    refused = Client().post("/js/t.js")
+    assert (refused.status_code, refused["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("told", "is_known"),
+    [
+        ("W/{}", True), ("{}", True), ('"a", {}', True), ("*", True),
+        ('"a"', False), ("a", False), ("", False), ("W/", False), ('"*"', False),
+    ],
+)  # fmt: skip
+def test_it_compares_what_a_cache_has_weakly(told: str, is_known: bool) -> None:
+    tag = f'"{tracker_script("t.js", 10).version}"'
+    status = get("t.js", if_none_match=told.format(tag)).status_code
+    assert status == (304 if is_known else 200)

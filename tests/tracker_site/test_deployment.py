@@ -4,16 +4,23 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 from django.core.management import get_commands
+from django.urls import get_resolver
 
+from ingest.delivery import Producer
+from ingest.door import Door
+from ingest.doors.runner import TrackerDoors
+from ingest.gateway.routes import Routes
 from ingest.gateway.supervisor import STOP_SECONDS
+from tests.ingest.accepting import acceptance_of
 from tests.tracker_site.test_settings import section
 from tracker_site import settings
 from tracker_site.management.commands.serve import DRAIN_SECONDS
@@ -254,6 +261,67 @@ def test_there_is_never_a_second_beat() -> None:
         if document["kind"] == "Deployment" and document["metadata"]["name"] == "beat"
     )
     assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})
+
+
+# --- The ingress ------------------------------------------------------------------------
+
+(INGRESS,) = (
+    document["spec"]["rules"][0]["http"]["paths"]
+    for document in documents()
+    if document["kind"] == "Ingress"
+)
+
+
+def is_routed(path: str, rule: dict[str, Any]) -> bool:
+    """As Kubernetes compares: whole, or element by element."""
+    named = str(rule["path"])
+    if rule["pathType"] == "Exact":
+        return path == named
+    wanted = named.rstrip("/")
+    return path == wanted or path.startswith(f"{wanted}/")
+
+
+def service_of(path: str) -> str:
+    """An exact path wins, then the longest."""
+    rules = [rule for rule in INGRESS if is_routed(path, rule)]
+    best = max(rules, key=lambda rule: (rule["pathType"] == "Exact", len(rule["path"])))
+    return str(best["backend"]["service"]["name"])
+
+
+def gateway_paths() -> set[str]:
+    """All that it answers but probes, which ask each pod."""
+    nobody = cast(Producer, None)
+    doors = TrackerDoors(Door(acceptance_of("localhost"), nobody), 1)
+    return set(Routes(doors, (), lambda: None, time.monotonic).paths) - {"/livez", "/readyz"}
+
+
+def web_paths(patterns: Iterable[Any], before: str = "/") -> Iterator[str]:
+    """All that it answers, with a word where a path says something."""
+    for pattern in patterns:
+        path = before + re.sub(r"<[^>]*>", "word", str(pattern.pattern).lstrip("^"))
+        if hasattr(pattern, "url_patterns"):
+            yield from web_paths(pattern.url_patterns, path)
+        else:
+            yield path
+
+
+def test_the_ingress_leads_to_the_gateway_what_it_answers_and_nothing_else() -> None:
+    fast = gateway_paths()
+    assert len(fast) > 20
+    assert {path: service_of(path) for path in fast} == dict.fromkeys(fast, "gateway")
+    slow = {*web_paths(get_resolver().url_patterns), "/", "/ws/live/word"} - fast
+    assert len(slow) > 20
+    assert {path: service_of(path) for path in slow} == dict.fromkeys(slow, "web")
+
+
+def test_every_path_of_the_ingress_leads_somewhere() -> None:
+    fast = gateway_paths()
+    for rule in INGRESS:
+        if rule["backend"]["service"]["name"] == "gateway":
+            assert any(is_routed(path, rule) for path in fast), rule["path"]
+    services = {document["metadata"]["name"] for document in documents()
+                if document["kind"] == "Service"}  # fmt: skip
+    assert {rule["backend"]["service"]["name"] for rule in INGRESS} <= services
 
 
 # --- k8s/validate.py --------------------------------------------------------------------

@@ -22,6 +22,12 @@ NOBODY = Agent()
          "Safari/604.1", Agent("Safari", "18.1", "iOS", "18.1", "mobile")),
         (f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {_SAFARI} Mobile/15E148 Safari/604.1",
          Agent("Safari", "18.1", "iOS", "17.5", "tablet")),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+         "Gecko) CriOS/120.0.6099.119 Mobile/15E148 Safari/604.1",
+         Agent("Chrome", "120", "iOS", "17.1", "mobile")),
+        ("Mozilla/5.0 (Linux; Android 13; SM-G991B; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+         "Version/4.0 Chrome/120.0.0.0 Mobile Safari/537.36",
+         Agent("Chrome WebView", "120", "Android", "13", "mobile")),
         (f"Mozilla/5.0 (Linux; Android 10; K) {_CHROME} Mobile Safari/537.36",
          Agent("Chrome", "131", "Android", "10", "mobile")),
         (f"Mozilla/5.0 (Linux; Android 13; SM-X200) {_CHROME} Safari/537.36",
