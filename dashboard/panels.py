@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from dashboard.bot_reasons import wording_of
 from dashboard.wording import compact, exact, percent
 from processing.top_values import PROPERTY_OF, Top
 
@@ -15,8 +16,8 @@ ONE_OF = {"pageviews": "view", "visits": "visit", "events": "event", "bots": "bo
 
 @dataclass(frozen=True)
 class Tab:
-    """`head` names a value; `names`: of what kind codes are, whose names the browser knows;
-    `optional`: not shown where nothing was counted by it."""
+    """`head` names a value; `names`: of what kind codes are, whose names the browser knows, or
+    words of ours; `optional`: not shown where nothing was counted by it."""
 
     dimension: str
     label: str
@@ -85,7 +86,14 @@ PANELS = (
         "Events",
         (Tab("event", "Events", "Event"), Tab("prop", "Properties", "Property")),
     ),
-    Panel("bots", "Bots", (Tab("bot_page", "Pages of bots", "Page, as bots saw it"),)),
+    Panel(
+        "bots",
+        "Bots",
+        (
+            Tab("bot_reason", "Bots", "Why it is a bot", "reason"),
+            Tab("bot_page", "Pages of bots", "Page, as bots saw it"),
+        ),
+    ),
 )
 DIMENSIONS = [tab.dimension for panel in PANELS for tab in panel.tabs]
 _TABS = {tab.dimension: tab for panel in PANELS for tab in panel.tabs}
@@ -97,6 +105,13 @@ def tab_of(dimension: str) -> Tab:
         name = dimension.removeprefix(PROPERTY_OF)
         return Tab(dimension, f"Property {name}", f"Property {name}")
     return _TABS[dimension]
+
+
+def text_of(tab: Tab, value: str) -> str:
+    """A value as people read it."""
+    if tab.names == "reason":
+        return wording_of(value).name
+    return value.capitalize() if tab.names == "word" else value
 
 
 @dataclass(frozen=True)
@@ -158,7 +173,8 @@ def _row(
     )
     return {
         "value": value,
-        "text": value.capitalize() if tab.names == "word" else value,
+        "text": text_of(tab, value),
+        "meaning": wording_of(value).meaning if tab.names == "reason" else "",
         "bar": round(100 * count / most, 1) if most else 0,
         "address": address,
         "chosen": chosen == Chosen(tab.dimension, value),

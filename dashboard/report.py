@@ -6,11 +6,23 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dashboard.bot_reasons import mostly
 from dashboard.kept import Kept
-from dashboard.panels import DIMENSIONS, METRICS, ONE_OF, ROWS, Chosen, panel_tables, tab_of, table
+from dashboard.panels import (
+    DIMENSIONS,
+    METRICS,
+    ONE_OF,
+    ROWS,
+    Chosen,
+    panel_tables,
+    tab_of,
+    table,
+    text_of,
+)
 from dashboard.period import DAYS_A_BAR, Period, Span, chunks, days_text
 from dashboard.wording import change, compact, duration, exact, percent, ratio
 from ingest.models import Site
+from processing.dimensions import BOT_REASON
 from processing.history_stats import DAY, HOUR
 from processing.stats import Stats
 from processing.top_values import PROPERTY_OF, field_of
@@ -73,7 +85,9 @@ def read_report(stats: Stats, site: Site, asked: Asked, now_ms: int) -> dict[str
         "as_of": stats.as_of(now_ms),
     }
     dimensions, limit = ([asked.listed], LISTED_ROWS) if asked.listed else (DIMENSIONS, ROWS)
-    tops = stats.tops(site, period.first, period.last, dimensions, limit)
+    reasons = BOT_REASON.name
+    tops = stats.tops(site, period.first, period.last, [*dimensions, reasons], limit)
+    found["mostly"] = mostly(tops[reasons])
     if asked.listed:
         return found | {"listed": table(tab_of(asked.listed), tops[asked.listed], query, None)}
     return found | {"panels": panel_tables(tops, query, asked.chosen)}
@@ -182,14 +196,13 @@ def _chart_title(asked: Asked, kept: Kept) -> dict[str, str]:
         return {"what": "Views", "unit": unit, "one": ONE_OF["pageviews"]}
     tab = tab_of(asked.chosen.dimension)
     metric = field_of(asked.chosen.dimension, asked.chosen.value)[1]
-    text = asked.chosen.value
     head = tab.label if asked.chosen.dimension.startswith(PROPERTY_OF) else tab.head
     return {
         "what": METRICS[metric],
         "unit": unit,
         "one": ONE_OF[metric],
         "head": head,
-        "value": text.capitalize() if tab.names == "word" else text,
+        "value": text_of(tab, asked.chosen.value),
         "names": tab.names,
     }
 

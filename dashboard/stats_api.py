@@ -113,9 +113,9 @@ class TopView(ReadEndpoint):
     @extend_schema(
         summary="The most frequent browsers, countries, referrers, … of some days",
         description="`metric` says what is counted: page views, of entry and exit pages visits, of "
-        "events and properties events, of `bot_page` page views of bots. `total` counts all that "
-        "has a value; `other`, of it, what is not kept value by value; `values` says how many "
-        f"values are kept. `{PROPERTY_OF}<name>` asks for one property's values.",
+        "events and properties events, of `bot_page` and `bot_reason` page views of bots. `total` "
+        "counts all that has a value; `other`, of it, what is not kept value by value; `values` "
+        f"says how many values are kept. `{PROPERTY_OF}<name>` asks for one property's values.",
         parameters=[
             OpenApiParameter("dimension", str, required=True, description=_DIMENSION),
             *DAYS,

@@ -19,6 +19,7 @@ from processing.dimensions import (
     ALL_DURATION,
     ALL_VISITS,
     BOT_PAGE,
+    BOT_REASON,
     DIMENSIONS,
     OTHER,
     PAGE,
@@ -151,6 +152,8 @@ def _subject(number: Number) -> tuple[str, str]:
 def _of_dimension(prefix: str, value: str) -> tuple[str, str]:
     if prefix == BOT_PAGE.prefix:
         return value, _TOTALS[ALL_BOTS]
+    if prefix == BOT_REASON.prefix:
+        return f"{BOT_REASON.name} {value}", _TOTALS[ALL_BOTS]
     if prefix == PROPERTY_VALUE.prefix:
         return f"prop {value.replace(chr(0), ' = ')}", PROPERTY_VALUE.metric
     dimension = _BY_PREFIX.get(prefix)

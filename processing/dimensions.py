@@ -19,7 +19,7 @@ PAGEVIEW = "pageview"
 # How long and how far a page was read, as its script tells when it is left: no event of its own,
 # it only lengthens the visit.
 ENGAGEMENT = "engagement"
-PAGEVIEWS, VISITS, EVENTS = "pageviews", "visits", "events"
+PAGEVIEWS, VISITS, EVENTS, BOTS = "pageviews", "visits", "events", "bots"
 
 # Totals of a bucket. `ALL_DURATION` is in milliseconds.
 ALL = "*"
@@ -53,8 +53,8 @@ ENTRY_PAGE, EXIT_PAGE = Dimension("entry_page", "<", VISITS), Dimension("exit_pa
 EVENT = Dimension("event", "e", EVENTS)
 # Names of custom properties, and `<name>\0<value>`.
 PROPERTY, PROPERTY_VALUE = Dimension("prop", "k", EVENTS), Dimension("", "p", EVENTS)
-# Page views of bots by path, beside those of people.
-BOT_PAGE = Dimension("", "#")
+# Page views of bots, beside those of people: by path, and by what gave them away.
+BOT_PAGE, BOT_REASON = Dimension("bot_page", "#", BOTS), Dimension("bot_reason", "?", BOTS)
 # What a page view says of itself: fields of the message.
 _SIMPLE = {
     "hostname": "h",
@@ -128,6 +128,14 @@ def count_by_page_view(page_views: Sequence[PageView]) -> Counter[str]:
         for (name, version), count in Counter(zip(names, columns[at], strict=True)).items():
             if name and version:
                 fields[f"{prefix}{name} {version}"] += count
+    return fields
+
+
+def count_by_bot(page_views: Sequence[PageView]) -> Counter[str]:
+    """The same of page views of bots, the page among them."""
+    fields = Counter([BOT_PAGE.field(view.path) for view in page_views])
+    for reason, count in Counter([view.bot for view in page_views]).items():
+        fields[f"{BOT_REASON.prefix}{reason}"] = count
     return fields
 
 

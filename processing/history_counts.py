@@ -16,8 +16,8 @@ from processing.deltas import Deltas, Places
 from processing.dimensions import (
     ALL,
     ALL_BOTS,
-    BOT_PAGE,
     PAGEVIEW,
+    count_by_bot,
     count_by_event,
     count_by_page_view,
 )
@@ -75,7 +75,7 @@ class HistoryCounts:
         views = _page_views(events)
         times = [view.ts for view in views]
         for local, of_hour in self._by_hour(views, times).items():
-            self._hours[local].update(Counter([BOT_PAGE.field(view.path) for view in of_hour]))
+            self._hours[local].update(count_by_bot(of_hour))
             self._hours[local][ALL_BOTS] = len(of_hour)
         for minute, of_minute in by_step(views, times, _MINUTE_MS).items():
             self._minutes[minute][ALL_BOTS] = len(of_minute)

@@ -18,6 +18,7 @@ from processing.dimensions import (
     ALL,
     ALL_BOTS,
     BOT_PAGE,
+    BOT_REASON,
     DIMENSIONS,
     ENGAGEMENT,
     EVENT,
@@ -203,7 +204,8 @@ class Recount:
             whole = Number(period, bucket, ALL_BOTS, visitors=False)
             self._add(event, day, whole, 1)
             if period != MINUTE:
-                self._add(event, day, whole._replace(field=BOT_PAGE.field(page_view.path)), 1)
+                for field in (BOT_PAGE.field(page_view.path), BOT_REASON.field(f"{page_view.bot}")):
+                    self._add(event, day, whole._replace(field=field), 1)
 
     def _add(self, event: Event, day: SiteDay, number: Number, change: int) -> None:
         if self._scope.holds(day, number._replace(field=ALL), event):

@@ -7,6 +7,7 @@ from typing import Any
 
 from processing.dimensions import (
     BOT_PAGE,
+    BOT_REASON,
     DIMENSIONS,
     OTHER,
     PAGE,
@@ -17,9 +18,8 @@ from processing.dimensions import (
 
 # Asks for the values of one property: `prop:plan`.
 PROPERTY_OF = "prop:"
-BOTS = "bots"
 # Everything that can be asked for by its name.
-ASKABLE = {**DIMENSIONS, "bot_page": Dimension("bot_page", BOT_PAGE.prefix, BOTS)}
+ASKABLE = {**DIMENSIONS, **{dimension.name: dimension for dimension in (BOT_PAGE, BOT_REASON)}}
 
 
 class UnknownDimension(LookupError):

@@ -45,6 +45,7 @@ def count(counted: Iterable[Event], bots: Iterable[Event], time_zone: str) -> Nu
                 numbers[bucket]["*b"] += 1
                 if not bucket.startswith("m:"):
                     numbers[bucket]["#" + event["path"]] += 1
+                    numbers[bucket]["?" + event["bot"]] += 1
     for events in by_visitor.values():
         for visit in visits(events):
             _count_visit(numbers, visit, time_zone)

@@ -24,6 +24,7 @@ SITES: dict[str, tuple[str, int | None]] = {
 }
 CLOSED_SITE = "closed.example"
 PAGES = [f"/page/{n}" for n in range(12)]
+BOT_REASONS = ("internal", "headless", "crawler", "datacenter", "referrer_spam")
 _TIMEOUT_S = 6.0
 _RETRY_AFTER_S = 0.3
 _TRIES = 8
@@ -264,8 +265,8 @@ class Intruder(threading.Thread):
         return value
 
     def _bot(self, number: int) -> bytes:
-        now = int(time.time() * 1000)
+        now, reason = int(time.time() * 1000), BOT_REASONS[number % len(BOT_REASONS)]
         event = {"id": f"bot-{number}", "site": "utc.example", "visitor": "b", "path": "/bot",
-                 "ts": now, "received": now, "bot": "Crawler"}  # fmt: skip
+                 "ts": now, "received": now, "bot": reason}  # fmt: skip
         self._journal.bots.add(event["id"])  # type: ignore[arg-type]
         return json.dumps(event).encode()

@@ -13,6 +13,7 @@ from processing.counters import APPLIED, Counters, Range, RedisClient
 from processing.deltas import Deltas
 from processing.duplicates import DuplicateWindows
 from processing.rules import Retention, SiteRules
+from processing.site_rules import rules_of
 from processing.stats import now_ms
 
 TOPIC = "counted"
@@ -76,5 +77,4 @@ def local(day: date, time_of_day: str, time_zone: str) -> int:
 
 
 def _rules(public_id: str) -> SiteRules:
-    site = Site.objects.get(public_id=public_id)
-    return SiteRules(site.time_zone, site.retention_days)
+    return rules_of(Site.objects.get(public_id=public_id))

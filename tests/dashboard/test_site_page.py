@@ -11,10 +11,12 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from dashboard.bot_reasons import REASONS, mostly, wording_of
 from dashboard.panels import PANELS
 from dashboard.wording import compact, duration, percent
+from ingest.enrichment.bots import BotReason
 from ingest.models import Site
-from processing.top_values import PROPERTY_OF
+from processing.top_values import PROPERTY_OF, Top
 from tests.dashboard.counting import CountedStore, local
 from tracker_site.embedded.servers import Valkey
 
@@ -100,7 +102,27 @@ def test_its_panels_are_the_apis(autumn: CountedStore, viewer: Client) -> None:
         assert (tab.dimension in shown) == bool(top["total"] or not tab.optional)
         if tab.dimension in shown:
             counted = [(row["value"], str(row[top["metric"]])) for row in top["results"]]
+            if tab.names == "reason":
+                counted = [(wording_of(value).name, count) for value, count in counted]
             assert rows_of(html, tab.dimension) == counted, tab
+
+
+def test_it_says_why_something_is_a_bot(autumn: CountedStore, viewer: Client) -> None:
+    html = page(viewer, **DAYS)
+    assert rows_of(html, "bot_reason") == [("Crawlers", "1")]
+    assert "Search engines, AI, previews, scripts" in html
+    assert "100% crawlers</a>" in html
+    chosen = page(viewer, **DAYS, dimension="bot_reason", value="crawler")
+    assert [point["views"] for point in chart(chosen)] == [0, 0, 1]
+    assert ">Crawlers</bdi>" in chosen
+
+
+def test_it_has_words_for_every_reason() -> None:
+    assert list(REASONS) == list(BotReason)
+    counts = {"crawler": 142, "datacenter": 40, "internal": 18}
+    top = Top("bots", [{"value": value, "bots": n} for value, n in counts.items()], 200, 0, 3)
+    assert mostly(top) == "71% crawlers, 20% data centres"
+    assert mostly(Top("bots", [], 0, 0, 0)) == ""
 
 
 def test_it_says_what_was_before(autumn: CountedStore, viewer: Client) -> None:

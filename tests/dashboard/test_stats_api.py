@@ -30,8 +30,8 @@ def morning(counted: CountedStore, site: Site) -> CountedStore:
         counted.view(site, "/b", "v1", ts=at + 90_000, browser="Firefox", browser_version="139"),
         counted.view(site, "/b", "v1", ts=at + 95_000, name="signup", props={"plan": "pro"}),
         counted.view(site, "/a", "v2", ts=at + 3_600_000, browser="Safari", props={"plan": True}),
-        counted.view(site, "/a", "b", ts=at, bot="Crawler"),
-        counted.view(site, "/robots.txt", "b", ts=at, bot="Crawler", browser="Crawler"),
+        counted.view(site, "/a", "b", ts=at, bot="crawler"),
+        counted.view(site, "/robots.txt", "b", ts=at, bot="headless", browser="Crawler"),
     )
     return counted
 
@@ -46,6 +46,18 @@ def test_it_tells_visits_and_bots(morning: CountedStore, reader: Client) -> None
         {"path": "/b", "pageviews": 1, "visitors": 1, "bots": 0},
         {"path": "/robots.txt", "pageviews": 0, "visitors": 0, "bots": 1},
     ]
+
+
+def test_a_reason_that_counts_as_people_is_no_bots(
+    counted: CountedStore, site: Site, reader: Client
+) -> None:
+    Site.objects.update(bots_as_people="datacenter")
+    for reason in ("datacenter", "internal", "internal", None):
+        counted.count(counted.view(site, "/", f"{reason}", bot=reason))
+    found = body(reader, "top", dimension="bot_reason")
+    assert found["results"] == [{"value": "internal", "bots": 2}]
+    totals = body(reader, "totals")
+    assert (totals["bots"], totals["pageviews"], found["total"]) == (2, 2, 2)
 
 
 def test_it_knows_no_rate_of_no_visits(counted: CountedStore, site: Site, reader: Client) -> None:
@@ -93,6 +105,7 @@ TOP = [
     ("browser_version", "pageviews", [("Firefox 139", 1), ("Firefox 140", 1)]),
     ("country", "pageviews", []),
     ("bot_page", "bots", [("/a", 1), ("/robots.txt", 1)]),
+    ("bot_reason", "bots", [("crawler", 1), ("headless", 1)]),
     ("event", "events", [("signup", 1)]),
     ("prop", "events", [("plan", 2)]),
     (f"{PROPERTY_OF}plan", "events", [("pro", 1), ("true", 1)]),
@@ -210,6 +223,7 @@ def test_it_tells_one_value_over_time(morning: CountedStore, reader: Client) -> 
         ("page", "*b", "pageviews", 0),
         ("entry_page", "/a", "visits", 2),
         ("bot_page", "/a", "bots", 1),
+        ("bot_reason", "headless", "bots", 1),
         (f"{PROPERTY_OF}plan", "pro", "events", 1),
     ]:
         days = body(reader, "timeseries", dimension=dimension, value=value, **DAYS)["results"]

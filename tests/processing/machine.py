@@ -17,7 +17,9 @@ MINUTE_S, HOUR_S, DAY_S = 48 * 3_600, 90 * 86_400, 400 * 86_400
 WINDOWS = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
 ZONE = "Europe/Berlin"
 SITE = Site(public_id="a.example", time_zone=ZONE, retention_days=400)
-RULES = SiteRules(ZONE, 400)
+# Bots that count as people.
+PEOPLE = frozenset({"internal"})
+RULES = SiteRules(ZONE, 400, PEOPLE)
 PARTITIONS = 2
 
 

@@ -22,6 +22,7 @@ from tests.processing.machine import (
     MINUTE_S,
     NOW_S,
     PARTITIONS,
+    PEOPLE,
     SITE,
     ZONE,
     Machine,
@@ -52,7 +53,7 @@ def events(draw: Any) -> PageView:
         ts=received - draw(ages) * 1_000,
         name=draw(st.sampled_from(["pageview", "pageview", "pageview", "signup", "engagement"])),
         retryable=draw(st.booleans()),
-        bot=draw(st.sampled_from([None, None, None, "Crawler"])),
+        bot=draw(st.sampled_from([None, None, None, None, "crawler", "datacenter", "internal"])),
         browser=draw(st.sampled_from([None, "Firefox", "~"])),
         browser_version=draw(st.sampled_from([None, "140", "!"])),
         country=draw(st.sampled_from([None, "DE"])),
@@ -147,7 +148,7 @@ def category_of(event: PageView, ids: dict[str, list[PageView]]) -> str:
         if any(is_copy(event, other) for other in ids[event.id]):
             return "duplicate"
         ids[event.id].append(event)
-    if event.bot:
+    if event.bot and event.bot not in PEOPLE:
         return "bot"
     return "late" if event.received - event.ts > DAY_S * 1_000 else "counted"
 
@@ -204,7 +205,11 @@ def check_stats(stats: Stats, expected: Expected) -> None:
         assert totals["visitors"] == len(expected.visitors[bucket])
         pages = stats.pages(SITE, day, day, 100)
         assert sum(row["pageviews"] + row["bots"] for row in pages) == true["*"] + true["*b"]
-        for dimension, prefix in (("page", "/"), ("browser", "b"), ("exit_page", ">")):
+        reasons = stats.top(SITE, day, day, "bot_reason", 100)
+        assert reasons.total == sum(row["bots"] for row in reasons.results) == true["*b"]
+        for dimension, prefix in (
+            ("page", "/"), ("browser", "b"), ("exit_page", ">"), ("bot_reason", "?"),
+        ):  # fmt: skip
             top = stats.top(SITE, day, day, dimension, 100)
             fields = {name for name in true if name.startswith(prefix) and true[name]}
             assert {row["value"]: row[top.metric] for row in top.results} == {

@@ -105,6 +105,7 @@ def numbers(pipeline: Pipeline, *sites: str) -> dict[str, Any]:
             pipeline.stats.totals(site, first, last),
             pipeline.stats.pages(site, first, last, 100),
             pipeline.stats.top(site, first, last, "entry_page", 100).results,
+            pipeline.stats.top(site, first, last, "bot_reason", 100).results,
             pipeline.stats.site_ledger(site, first, last),
         )
     ledger = pipeline.stats.ledger()

@@ -192,12 +192,19 @@ def test_it_counts_bots_as_people_where_the_site_wants_it(
     today = datetime.now(UTC).date()
     totals = pipeline.stats.totals(pipeline.site, today, today)
     assert (totals["pageviews"], totals["bots"], totals["visits"]) == (1, 3, 1)
+    assert pipeline.stats.top(pipeline.site, today, today, "bot_reason", 9).results == [
+        {"value": "datacenter", "bots": 2},
+        {"value": "crawler", "bots": 1},
+    ]
     pipeline.rules[SITE] = SiteRules(people=frozenset({"datacenter"}))
     site = Site(public_id=SITE, time_zone="UTC", bots_as_people="datacenter")
     assert space_of(pipeline.topic, [site], None) != space_of(pipeline.topic, [pipeline.site], None)
     run(rebuild_of(pipeline, archive, site))
     totals = pipeline.stats.totals(pipeline.site, today, today)
     assert (totals["pageviews"], totals["bots"], totals["visits"]) == (3, 1, 3)
+    assert pipeline.stats.top(pipeline.site, today, today, "bot_reason", 9).results == [
+        {"value": "crawler", "bots": 1},
+    ]
     assert totals["visitors"] == 3
     # What comes next is counted so by the consumer too.
     pipeline.send([page_view("/next", "v9", bot="datacenter")])

@@ -130,9 +130,9 @@ def test_the_reference_tells_visits_apart() -> None:
         {"visitor": "v", "path": path, "ts": NOON + ms, "received": NOON + ms}
         for ms, path in ((0, "/a"), (60_000, "/b"), (1_860_001, "/c"))
     ]
-    numbers = reference.count(events, [{**events[0], "bot": "x"}], "UTC")
+    numbers = reference.count(events, [{**events[0], "bot": "crawler"}], "UTC")
     day = reference.without_zeros(numbers["d:20261124"])
     assert day == {
         "*": 3, "*b": 1, "*v": 2, "*o": 1, "*d": 60_000, "/a": 1, "/b": 1, "/c": 1, "#/a": 1,
-        "</a": 1, "</c": 1, ">/b": 1, ">/c": 1,
+        "?crawler": 1, "</a": 1, "</c": 1, ">/b": 1, ">/c": 1,
     }  # fmt: skip
