@@ -221,6 +221,8 @@ class _Run:
             self._keep_logs()
         else:
             shutil.rmtree(self._logs, ignore_errors=True)
+        # The disk is small, and the next run's.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- Steps ------------------------------------------------------------------------
 
@@ -501,8 +503,12 @@ class _Run:
             url = self._servers.s3.new_bucket()
             port, proxy = self._servers.s3.port, self._servers.s3_proxy.port
             return url, url.replace(f":{port}", f":{proxy}")
-        folder = (self._session.disk or self._session.directory / "folder") / self.topic
-        return f"file://{folder}", f"file://{folder}"
+        return f"file://{self._folder}", f"file://{self._folder}"
+
+    @property
+    def _folder(self) -> Path:
+        """Of the archive, where it is no bucket."""
+        return (self._session.disk or self._session.directory / "folder") / self.topic
 
     def _product_environment(self, mutant: str) -> dict[str, str]:
         return {
