@@ -26,6 +26,7 @@ from ingest.delivery import (
     ProducerSettings,
 )
 from ingest.enrichment.steps import Told
+from ingest.known import read_known, with_known
 from ingest.make_acceptance import make_acceptance
 from ingest.pageview import PageView, encode
 from ingest.pixel import GIF, read_pixel
@@ -98,20 +99,20 @@ class One(Accepted[Answer]):
 class Many(Accepted[Answer]):
     """The events of a batch, some of them refused."""
 
-    __slots__ = ("_results",)
+    __slots__ = ("results",)
 
     def __init__(self, results: list[PageView | Refusal]) -> None:
         super().__init__([message_of(view) for view in results if isinstance(view, PageView)])
-        self._results = results
+        self.results = results
 
     def answer(self) -> Answer:
         """Once it is known of each whether it is safe."""
-        results = _results(self._results, self.receipts)
+        results = _results(self.results, self.receipts)
         if not self.is_safe:
             return _unavailable(self.trouble, results)
         accepted, all_ = len(self.messages), len(results)
         body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
-        return Answer(202 if accepted else 400, _encode(body), bots=bots_of(self._results))
+        return Answer(202 if accepted else 400, _encode(body), bots=bots_of(self.results))
 
 
 class Door:
@@ -183,6 +184,18 @@ class Door:
             return _no_sites()
         page_views = (result for result in results if isinstance(result, PageView))
         return self._refuse_throttled(page_views) or Many(results)
+
+    def read_import(self, body: bytes) -> Many | Answer:
+        """The same with what is known of each event: for who is authorised only. Of visitors the
+        sender tells nothing."""
+        read = self.read_many(body, Sender(address="", agent=""))
+        if isinstance(read, Answer):
+            return read
+        try:
+            known = read_known(body)
+        except Refusal as refusal:
+            return refused(refusal)
+        return Many([with_known(*pair) for pair in zip(read.results, known, strict=True)])
 
     def deliver(
         self, accepted: Accepted[AnswerT], done: Callable[[Accepted[AnswerT]], None]

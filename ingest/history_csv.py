@@ -1,8 +1,8 @@
 """Reads what other trackers export as CSV: GoatCounter, Plausible, Umami. Pure.
 
 Each reader turns a row into events of the track API, with ids that are the same whenever the file
-is read. The API asks for what a site's server may know of a page view: so country, browser and
-system, which these programs had told before, are not taken over.
+is read. What these programs had found out of a visitor's user agent and address, country, browser
+and system, is in an event's `known` (`ingest.known`), which only imports may send.
 
 The formats: https://www.goatcounter.com/help/export, https://plausible.io/docs/csv-import,
 https://github.com/umami-software/umami (website_event.csv of an export)
@@ -14,6 +14,8 @@ from hashlib import blake2b
 from typing import Any, ClassVar
 
 from ingest.access_log import EventIds, MalformedLine
+from ingest.enrichment.agent import Agent
+from ingest.import_names import agent_of, browser_of, device_of, place_of, system_of
 
 Row = Mapping[str, str]
 Event = dict[str, Any]
@@ -60,7 +62,21 @@ class GoatCounterRows:
             # Of other schemes it is a campaign or a name that GoatCounter made.
             referrer=f"https://{row['Referrer']}" if row["Referrer scheme"] == "h" else None,
             screen=_screen(row.get("Screen size", "")),
+            known=self._known(row),
         )
+
+    @staticmethod
+    def _known(row: Row) -> Event:
+        """The first version of the format has the user agent as `Browser`, the second one for a
+        while as `UserAgent` too."""
+        country, _, region = row.get("Location", "").partition("-")
+        place = place_of(country, region)
+        browser = row.get("Browser", "")
+        agent = agent_of(row.get("UserAgent") or row.get("User-Agent") or browser)
+        if agent.browser is None:
+            name, system = browser_of(browser), system_of(row.get("System", ""))
+            agent = Agent(name.name, name.version, system.name, system.version)
+        return _without_empty(**place._asdict(), **agent._asdict())
 
 
 class PlausibleRows:
@@ -122,11 +138,25 @@ class UmamiRows:
             referrer=f"https://{referrer}{row.get('referrer_path', '')}" if referrer else None,
             screen=row.get("screen"),
             language=row.get("language"),
+            known=self._known(row),
+        )
+
+    @staticmethod
+    def _known(row: Row) -> Event:
+        """Of browsers it has no versions."""
+        place = place_of(row.get("country", ""), row.get("region") or row.get("subdivision1", ""))
+        system = system_of(row.get("os", ""))
+        return _without_empty(
+            **place._asdict(),
+            browser=browser_of(row.get("browser", "")).name,
+            os=system.name,
+            os_version=system.version,
+            device=device_of(row.get("device", "")),
         )
 
 
 def _without_empty(**fields: Any) -> Event:
-    return {name: value for name, value in fields.items() if value not in (None, "")}
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
 def _path(text: str) -> str:

@@ -20,7 +20,7 @@ _OUTCOMES = {202: "accepted", 429: "throttled", 503: "unavailable"}
 # A closed set: what a sender writes never becomes a label.
 _FIELDS = {
     *TrackRequest.__struct_fields__,
-    *("body", "events", "query", "Content-Type", "DNT", "Sec-GPC"),
+    *("body", "events", "query", "Content-Type", "DNT", "Sec-GPC", "X-Tracker-Import"),
 }
 
 disable_created_metrics()  # type: ignore[no-untyped-call]

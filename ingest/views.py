@@ -21,7 +21,18 @@ from rest_framework.views import APIView
 
 from ingest.acceptance import Sender
 from ingest.body_limit import too_large
-from ingest.door import ALLOWED_METHODS, Answer, Many, One, image_reply, method_not_allowed
+from ingest.door import (
+    ALLOWED_METHODS,
+    Answer,
+    Many,
+    One,
+    image_reply,
+    method_not_allowed,
+    refused,
+)
+from ingest.import_signature import HEADER as IMPORT_SIGNATURE
+from ingest.import_signature import is_signed
+from ingest.known import known_schema
 from ingest.metrics import count_request
 from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
 from ingest.pixel import FIELDS
@@ -127,7 +138,7 @@ _ERROR = {
         }
     },
 }
-_BATCH = {
+_BATCH: dict[str, Any] = {
     "type": "object",
     "required": ["events"],
     "properties": {
@@ -138,6 +149,19 @@ _BATCH = {
             "items": event_schema(),
         }
     },
+}
+_IMPORT = _BATCH | {
+    "properties": {
+        "events": {
+            **_BATCH["properties"]["events"],
+            "items": {
+                "allOf": [
+                    event_schema(),
+                    {"type": "object", "properties": {"known": known_schema()}},
+                ]
+            },
+        }
+    }
 }
 _BATCH_ANSWER = {
     "type": "object",
@@ -191,6 +215,34 @@ class TrackBatchView(_TrackEndpoint):
     )
     def post(self, request: Request) -> HttpResponse:
         return self.answer(request, process_door().read_many)
+
+
+class ImportView(_TrackEndpoint):
+    """Many events of an export, with what it knows of them."""
+
+    allowed = "POST"
+
+    @extend_schema(
+        summary=f"Import up to {MAX_BATCH_EVENTS} events",
+        description="What `manage.py import_log` sends of an export: events with what another "
+        "tracker found out of them. Signed with the tracker's SECRET_KEY.",
+        parameters=[OpenApiParameter(IMPORT_SIGNATURE, str, OpenApiParameter.HEADER)],
+        request={"application/json": _IMPORT},
+        responses={202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."), **_REFUSALS},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        signature = request.headers.get(IMPORT_SIGNATURE, "")
+
+        def read(body: bytes, _: Sender) -> Many | Answer:
+            if is_signed(body, signature):
+                return process_door().read_import(body)
+            reason = (
+                "imports are signed with the tracker's SECRET_KEY, by a clock that is right; run "
+                "the command where the tracker's settings are"
+            )
+            return refused(Refusal(403, IMPORT_SIGNATURE, None, reason))
+
+        return self.answer(request, read)
 
 
 class PixelView(_TrackEndpoint):

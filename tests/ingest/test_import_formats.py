@@ -1,13 +1,16 @@
 """What is in the lines of logs and exports."""
 
 import json
+import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.import_formats import FORMATS, Found, UnknownFormat, format_of, found_in
+from ingest.known import Known
 
 CADDY: dict[str, Any] = {
     "level": "info",
@@ -139,9 +142,44 @@ def test_it_reads_goatcounter() -> None:
             "title": 'Said "a,b"',
             "referrer": "https://ref.example/x",
             "screen": "1440x900",
+            "known": {"country": "DE", "browser": "Chrome", "os": "macOS"},
         },
-        {"name": "signup", "page_url": "/", "timestamp": 1_783_559_100_000, "title": "Sign up"},
+        {
+            "name": "signup",
+            "page_url": "/",
+            "timestamp": 1_783_559_100_000,
+            "title": "Sign up",
+            "known": {"country": "DE", "browser": "Chrome", "os": "macOS"},
+        },
     ]
+
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0"
+
+
+@pytest.mark.parametrize(
+    ("columns", "known"),
+    [
+        (",Firefox 121,Windows 10,,,,US-TX",
+         {"country": "US", "region": "Texas", "browser": "Firefox", "browser_version": "121",
+          "os": "Windows", "os_version": "10"}),
+        (f"{FIREFOX},Chrome 1,Windows 10,,,,",
+         {"browser": "Firefox", "browser_version": "121", "os": "Linux", "device": "desktop"}),
+        (f",{FIREFOX},,,,,us",
+         {"country": "US", "browser": "Firefox", "browser_version": "121", "os": "Linux",
+          "device": "desktop"}),
+        ("~Z (X11) ~f121,Firefox 121,Linux,,,,ZZZ",
+         {"browser": "Firefox", "browser_version": "121", "os": "Linux"}),
+        (",Mozilla/5.0 (who knows),,,,,", None),
+        (",,,,,,", None),
+    ],
+)  # fmt: skip
+def test_it_reads_what_goatcounter_knows(columns: str, known: dict[str, str] | None) -> None:
+    agent, browser, system, *_, location = columns.split(",")
+    head = "2Path,Event,UserAgent,Browser,System,Session,Bot,Referrer,Referrer scheme,Location,Date"
+    row = f"/a,false,{agent},{browser},{system},s,0,,,{location},2026-07-09T01:00:00Z"
+    (event,) = events([head, row])
+    assert event.get("known") == known
 
 
 def test_it_reads_plausible() -> None:
@@ -170,8 +208,40 @@ def test_it_reads_umami() -> None:
         "referrer": "https://ref.example/r",
         "screen": "1920x1080",
         "language": "de-DE",
+        "known": {"country": "DE", "browser": "Chrome", "os": "Linux", "device": "desktop"},
     }
     assert signup["name"] == "signup"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("region", "US-CA"), ("region", "CA"), ("subdivision1", "US-CA")]
+)
+def test_it_reads_what_umami_knows(column: str, value: str) -> None:
+    head = f"event_id,session_id,url_path,event_type,created_at,browser,os,device,country,{column}"
+    row = f"e,s,/,1,2024-05-01 10:00:00,edge-chromium,Windows 10,laptop,US,{value}"
+    (event,) = events([head, row])
+    assert event["known"] == {
+        "country": "US", "region": "California", "browser": "Edge",
+        "os": "Windows", "os_version": "10", "device": "desktop",
+    }  # fmt: skip
+
+
+cells = st.text().map(lambda text: re.sub('[,"\r\n]', "", text)) | st.sampled_from(
+    ["Windows " + "9" * 99, "x" * 99 + " 1", "Firefox 121.0.3", "DE", "DE-BE", "B/C", "laptop"]
+)
+
+
+@given(st.lists(cells, min_size=5, max_size=5))
+def test_what_it_knows_is_always_taken(values: list[str]) -> None:
+    """One that is not would refuse the others of its batch."""
+    umami = "event_id,session_id,url_path,event_type,created_at,browser,os,device,country,region"
+    goat = "2Path,Event,Session,Bot,Referrer,Referrer scheme,Date,Browser,System,UserAgent,Location"
+    for lines in (
+        [umami, "e,s,/,1,2024-05-01 10:00:00," + ",".join(values)],
+        [goat, "/,false,s,0,,,2024-05-01T10:00:00Z," + ",".join(values[:4])],
+    ):
+        for event in events(lines):
+            msgspec.convert(event.get("known", {}), Known)
 
 
 @pytest.mark.parametrize("lines", [CLOUDFRONT, GOATCOUNTER, PLAUSIBLE, UMAMI, [json.dumps(CADDY)]])

@@ -140,6 +140,30 @@ def test_it_says_what_was_refused(url: str, log_file: Path) -> None:
         run(str(log_file), "--site", "nowhere.example", "--url", url)
 
 
+def test_what_an_export_knows_is_kept(
+    url: str, tmp_path: Path, servers: Servers, topic: str
+) -> None:
+    export = tmp_path / "export.csv"
+    export.write_text("\n".join(UMAMI))
+    run(str(export), "--site", "localhost", "--url", url)
+    events = logged(servers, topic)
+    assert {event.name for event in events} == {"pageview", "signup"}
+    for event in events:
+        assert (event.browser, event.os, event.device) == ("Chrome", "Linux", "desktop")
+        assert event.country == "DE"
+
+
+def test_it_says_that_it_lacks_the_key(
+    url: str, tmp_path: Path, servers: Servers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = tmp_path / "export.csv"
+    export.write_text("\n".join(UMAMI))
+    monkeypatch.setattr("ingest.track_client.sign", lambda body: "another key's")
+    with pytest.raises(CommandError, match=r"HTTP 403: .*SECRET_KEY"):
+        run(str(export), "--site", "localhost", "--url", url)
+    assert logged(servers, topic) == []
+
+
 def test_it_says_what_it_cannot_read_or_reach(tmp_path: Path, log_file: Path) -> None:
     with pytest.raises(CommandError, match="No such file"):
         run(str(tmp_path / "missing"), "--site", "localhost")

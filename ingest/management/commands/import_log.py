@@ -162,7 +162,10 @@ class Import:
     def _send(self) -> None:
         if not self._waiting:
             return
-        results = self._client.track_batch([event for _, event in self._waiting])["results"]
+        events = [event for _, event in self._waiting]
+        is_known = any("known" in event for event in events)
+        send = self._client.import_batch if is_known else self._client.track_batch
+        results = send(events)["results"]
         for (number, _), result in zip(self._waiting, results, strict=True):
             if result["status"] == "accepted":
                 self._report.sent += 1
