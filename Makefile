@@ -10,11 +10,12 @@ SEED ?=
 MINUTES ?= 5
 RUNS ?=
 DATABASE ?= sqlite
+CASES ?= 100000
 # Those of a benchmark's peers that are Python; their requirements exclude each other.
 PEERS := pathway bytewax quixstreams faust
 ROUNDS ?= 5
 
-.PHONY: install-clients up down test chaos chaos-mutants bench-count bench-count-protocol bench-ingest bench-enrichment lint \
+.PHONY: install-clients up down test chaos chaos-mutants hostile bench-count bench-count-protocol bench-ingest bench-enrichment lint \
   format install install-dev install-bench install-peers system-packages help
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make down    stop it from another terminal"
 	@echo "make test    install what the tests need and run them"
 	@echo "make chaos   kill, cut and turn back every part at random, then recount (SEED, MINUTES, RUNS, DATABASE=postgresql; Java 17, Maven, Redis)"
+	@echo "make hostile send CASES=100000 requests that no client would, and see that nothing goes wrong (SEED)"
 	@echo "make bench-count           counting against stream engines and a Go processor (the same, Go, Maven; ROUNDS)"
 	@echo "make bench-count-protocol  what counting exactly once costs (two cores, Java 17, Maven; ROUNDS)"
 	@echo "make bench-ingest          the track endpoints against Gin (the same, Go, Rust, wrk; ROUNDS)"
@@ -110,6 +112,9 @@ chaos: install-dev system-packages
 # Bugs planted one at a time, each of which has to be caught.
 chaos-mutants: install-dev system-packages
 	@$(CHAOS) --mutants $(MUTANTS)
+
+hostile: install-dev
+	@$(PY) -m tests.hostile --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 bench-count: install-bench install-peers
 	@$(PY) -m bench.count.tools

@@ -22,7 +22,7 @@ from dashboard.authentication import ApiKeyAuthentication, require_any_site, req
 from dashboard.balance import STATES, read_balance, read_site_balance
 from dashboard.models import ApiKey
 from ingest.models import Site
-from ingest.refusals import Refusal
+from ingest.refusals import ERROR_SCHEMA, Refusal
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.calendar import read_day, today
 from processing.history_stats import DAY, INTERVALS
@@ -152,6 +152,7 @@ class ReadEndpoint(APIView):
 
 AS_OF = {
     "type": "object",
+    "required": ["at", "through", "age_seconds", "lag", "state"],
     "properties": {
         "at": {"type": "string", "format": "date-time"},
         "through": {"type": ["string", "null"], "format": "date-time"},
@@ -164,7 +165,23 @@ AS_OF = {
 
 
 def response_of(**fields: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {**fields, "as_of": AS_OF}}
+    """All of them are always there."""
+    properties = {**fields, "as_of": AS_OF}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def answers(schema: dict[str, Any]) -> dict[int, OpenApiResponse]:
+    """What an endpoint that reads may answer."""
+    refusals = {
+        400: "A parameter is wrong; names field, value and reason.",
+        401: "There is no API key, or it is unknown or revoked.",
+        403: "The key, or the user, may not read that.",
+        404: "It does not exist.",
+        406: "The answer is JSON, and Accept does not name it.",
+        503: "A part that is needed does not answer; see Retry-After.",
+    }
+    described = {code: OpenApiResponse(ERROR_SCHEMA, what) for code, what in refusals.items()}
+    return {200: OpenApiResponse(schema), **described}
 
 
 COUNT = {"type": "integer"}
@@ -192,7 +209,7 @@ class ReceiptView(ReadEndpoint):
         description="`receipt` is what `track` answered. Where the topic was made again, `log` "
         "names the log that it is of.",
         parameters=[OpenApiParameter("log", str, description="Topic id. Default: the present.")],
-        responses=OpenApiResponse(
+        responses=answers(
             response_of(
                 receipt=TEXT,
                 log=TEXT,
@@ -264,7 +281,7 @@ class LedgerView(ReadEndpoint):
         description="Of the whole log, by partition; with `site`, of that site's days, by the "
         "day of arrival, for which a key that is limited to the site is enough.",
         parameters=[OpenApiParameter("site", str, description="A site's id."), *DAYS],
-        responses=OpenApiResponse({"oneOf": [_BALANCE, _SITE_BALANCE]}),
+        responses=answers({"oneOf": [_BALANCE, _SITE_BALANCE]}),
     )
     def get(self, request: Request) -> Response:
         public_id = request.query_params.get("site")

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +13,7 @@ from dashboard.api import (
     TEXT,
     Days,
     ReadEndpoint,
+    answers,
     list_of,
     read_days,
     read_interval,
@@ -43,7 +44,7 @@ class TotalsView(ReadEndpoint):
         "no other event. `bounce_rate` is in percent, `visit_duration` in seconds; they and "
         "`views_per_visit` are null where there was no visit.",
         parameters=DAYS,
-        responses=OpenApiResponse(response_of(**_TOTALS)),
+        responses=answers(response_of(**_TOTALS)),
     )
     def get(self, request: Request, site: str) -> Response:
         found = self.site(request, site)
@@ -76,7 +77,7 @@ class TimeseriesView(ReadEndpoint):
             OpenApiParameter("dimension", str, description=_DIMENSION),
             OpenApiParameter("value", str, description="One of its values."),
         ],
-        responses=OpenApiResponse(
+        responses=answers(
             response_of(interval=TEXT, results=list_of(time=TEXT, events=COUNT, **_TOTALS))
         ),
     )
@@ -121,7 +122,7 @@ class TopView(ReadEndpoint):
             *DAYS,
             OpenApiParameter("limit", int, description="1 to 1000, default 100."),
         ],
-        responses=OpenApiResponse(
+        responses=answers(
             response_of(
                 dimension=TEXT,
                 metric=_METRIC,
@@ -149,7 +150,7 @@ class PagesView(ReadEndpoint):
     @extend_schema(
         summary="The most viewed pages of some days",
         parameters=[*DAYS, OpenApiParameter("limit", int, description="1 to 1000, default 100.")],
-        responses=OpenApiResponse(
+        responses=answers(
             response_of(results=list_of(path=TEXT, pageviews=COUNT, visitors=COUNT, bots=COUNT))
         ),
     )
@@ -165,7 +166,7 @@ class NowView(ReadEndpoint):
         summary="Who was here in the last five minutes, and the last events",
         description="By arrival. `pages`: where each visitor was last. `feed`: the last "
         f"{FEED_EVENTS} events, newest first; fields without a value are left out.",
-        responses=OpenApiResponse(
+        responses=answers(
             response_of(
                 visitors=COUNT,
                 pages=list_of(path=TEXT, visitors=COUNT),

@@ -18,10 +18,12 @@ def read_time(timestamp: int | float | str | None, received: int, queue_time: in
     """
     if timestamp is None:
         return received - max(queue_time, 0)
+    ms: int | float
     if isinstance(timestamp, str):
         ms = _from_text(timestamp)
     else:
-        ms = int(timestamp if timestamp >= _MILLISECONDS_FROM else timestamp * 1_000)
+        # -1e308 seconds are minus infinity: a whole number is made of what is within the bounds.
+        ms = timestamp if timestamp >= _MILLISECONDS_FROM else timestamp * 1_000
     if ms > received + _MOST_AHEAD_MS:
         raise _refusal(
             timestamp, "lies more than ten minutes in the future; check the sender's clock"
@@ -30,7 +32,7 @@ def read_time(timestamp: int | float | str | None, received: int, queue_time: in
         raise _refusal(
             timestamp, "lies before 2000-01-01; send Unix seconds, milliseconds or ISO 8601"
         )
-    return ms
+    return int(ms)
 
 
 def _from_text(text: str) -> int:

@@ -3,6 +3,22 @@
 from typing import Any
 
 _SHOWN_CHARACTERS = 100
+# Of what every refusal answers, for the OpenAPI document.
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["field", "value", "reason"],
+            "properties": {
+                "field": {"type": ["string", "null"]},
+                "value": {"description": "As it was sent, cut where it is long."},
+                "reason": {"type": "string"},
+            },
+        }
+    },
+}
 
 
 class Refusal(Exception):

@@ -224,4 +224,6 @@ def event_schema() -> dict[str, Any]:
     """JSON schema of one event, for the OpenAPI document."""
     (_,), definitions = msgspec.json.schema_components([TrackRequest])
     schema: dict[str, Any] = definitions["TrackRequest"]
+    # What the decoder leaves to `enrichment.path`, which says more of what is wrong.
+    schema["properties"]["page_url"]["pattern"] = "^(/|[Hh][Tt][Tt][Pp][Ss]?://)"
     return schema

@@ -37,7 +37,7 @@ from ingest.metrics import count_request
 from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
 from ingest.pixel import FIELDS
 from ingest.process_door import process_door
-from ingest.refusals import Refusal
+from ingest.refusals import ERROR_SCHEMA, Refusal
 from ingest.reply_response import response_of
 from ingest.request_sender import sender_of
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema
@@ -119,23 +119,11 @@ def _counted(answer: Callable[[], Answer]) -> Answer:
 
 _ACCEPTED = {
     "type": "object",
+    "required": ["status", "id", "receipt"],
     "properties": {
         "status": {"type": "string", "enum": ["accepted"]},
         "id": {"type": "string", "description": "Your event_id, or the UUID that was made."},
         "receipt": {"type": "string", "description": "<partition>-<offset> in Kafka."},
-    },
-}
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "field": {"type": ["string", "null"]},
-                "value": {"description": "As it was sent, cut where it is long."},
-                "reason": {"type": "string"},
-            },
-        }
     },
 }
 _BATCH: dict[str, Any] = {
@@ -163,23 +151,56 @@ _IMPORT = _BATCH | {
         }
     }
 }
+_REFUSED = {
+    "type": "object",
+    "required": ["status", "error"],
+    "properties": {
+        "status": {"type": "string", "enum": ["refused"]},
+        **ERROR_SCHEMA["properties"],
+    },
+}
+_UNAVAILABLE = {
+    "type": "object",
+    "required": ["status", "id"],
+    "properties": {
+        "status": {"type": "string", "enum": ["unavailable"]},
+        "id": {"type": "string", "description": "Send it again; it may be safe or not."},
+    },
+}
 _BATCH_ANSWER = {
     "type": "object",
+    "required": ["accepted", "refused", "results"],
     "properties": {
         "accepted": {"type": "integer"},
         "refused": {"type": "integer"},
-        "results": {"type": "array", "items": {"oneOf": [_ACCEPTED, _ERROR]}},
+        "results": {"type": "array", "items": {"oneOf": [_ACCEPTED, _REFUSED]}},
     },
 }
+_BATCH_UNAVAILABLE = {
+    **ERROR_SCHEMA,
+    "properties": {
+        **ERROR_SCHEMA["properties"],
+        "results": {"type": "array", "items": {"oneOf": [_ACCEPTED, _REFUSED, _UNAVAILABLE]}},
+    },
+}
+_TRY_AGAIN = "Kafka can't take it; see Retry-After and send it again."
 _REFUSALS = {
-    400: OpenApiResponse(_ERROR, "A field is wrong; names field, value and reason."),
+    400: OpenApiResponse(ERROR_SCHEMA, "A field is wrong; names field, value and reason."),
     403: OpenApiResponse(
-        _ERROR, "The site is unknown or inactive, or the hostname is not allowed."
+        ERROR_SCHEMA,
+        "The site is unknown or inactive, the hostname is not allowed, or the browser opts out.",
     ),
-    413: OpenApiResponse(_ERROR, "The body is too large."),
-    415: OpenApiResponse(_ERROR, "Send application/json or text/plain."),
-    429: OpenApiResponse(_ERROR, "Too many requests; see Retry-After."),
-    503: OpenApiResponse(_ERROR, "Kafka can't take it; see Retry-After and send it again."),
+    413: OpenApiResponse(ERROR_SCHEMA, "The body is too large."),
+    415: OpenApiResponse(ERROR_SCHEMA, "Send application/json or text/plain."),
+    429: OpenApiResponse(ERROR_SCHEMA, "Too many requests; see Retry-After."),
+    503: OpenApiResponse(ERROR_SCHEMA, _TRY_AGAIN),
+}
+_BATCH_REFUSALS = {
+    **_REFUSALS,
+    400: OpenApiResponse(
+        {"oneOf": [ERROR_SCHEMA, _BATCH_ANSWER]}, "It is no batch, or none of its events is valid."
+    ),
+    503: OpenApiResponse(_BATCH_UNAVAILABLE, _TRY_AGAIN),
 }
 
 
@@ -211,7 +232,10 @@ class TrackBatchView(_TrackEndpoint):
         description="A result for each event, in their order; valid ones are counted even when "
         "others are refused. 400 when none is valid.",
         request={"application/json": _BATCH},
-        responses={202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."), **_REFUSALS},
+        responses={
+            202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."),
+            **_BATCH_REFUSALS,
+        },
     )
     def post(self, request: Request) -> HttpResponse:
         return self.answer(request, process_door().read_many)
@@ -228,7 +252,10 @@ class ImportView(_TrackEndpoint):
         "tracker found out of them. Signed with the tracker's SECRET_KEY.",
         parameters=[OpenApiParameter(IMPORT_SIGNATURE, str, OpenApiParameter.HEADER)],
         request={"application/json": _IMPORT},
-        responses={202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."), **_REFUSALS},
+        responses={
+            202: OpenApiResponse(_BATCH_ANSWER, "Every valid event is safe."),
+            **_BATCH_REFUSALS,
+        },
     )
     def post(self, request: Request) -> HttpResponse:
         signature = request.headers.get(IMPORT_SIGNATURE, "")

@@ -4,7 +4,6 @@ It shares with the counting only the message and the names of things: one event 
 other, plain dictionaries, no batches, no shards that matter, no markers.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -28,6 +27,7 @@ from processing.dimensions import (
     PROPERTY_VALUE,
     SECOND,
     prefix_of,
+    shown,
 )
 from processing.duplicates import DuplicateWindows
 from processing.history import Event
@@ -235,8 +235,7 @@ def _fields(page_view: PageView) -> Iterator[str]:
         yield EVENT.field(page_view.name)
     for name, value in (page_view.props or {}).items():
         yield PROPERTY.field(name)
-        text = value if isinstance(value, str) else json.dumps(value)
-        yield PROPERTY_VALUE.field(f"{name}\0{text}")
+        yield PROPERTY_VALUE.field(f"{name}\0{shown(value)}")
 
 
 def buckets(site: str, ts: int, time_zone: str) -> Iterator[tuple[SiteDay, str, int]]:

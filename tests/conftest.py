@@ -156,7 +156,7 @@ def make_topic(servers: Servers) -> str:
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """DATABASE_URL of a migrated database for processes that a test starts: one of its own
     where the tests run with PostgreSQL, else SQLite."""
-    with _new_database(tmp_path_factory.mktemp("database")) as url:
+    with new_database(tmp_path_factory.mktemp("database")) as url:
         run_command(url, "migrate", "-v0")
         yield url
 
@@ -168,7 +168,7 @@ def database(migrated_database: str, tmp_path: Path) -> Iterator[str]:
         source = migrated_database.removeprefix("sqlite:///")
         yield f"sqlite:///{shutil.copy(source, tmp_path / 'db.sqlite3')}"
         return
-    with _new_database(tmp_path, template=urlsplit(migrated_database).path[1:]) as url:
+    with new_database(tmp_path, template=urlsplit(migrated_database).path[1:]) as url:
         yield url
 
 
@@ -183,7 +183,7 @@ def run_command(database_url: str, *arguments: str) -> None:
 
 
 @contextmanager
-def _new_database(directory: Path, template: str = "template1") -> Iterator[str]:
+def new_database(directory: Path, template: str = "template1") -> Iterator[str]:
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         yield f"sqlite:///{directory / 'db.sqlite3'}"

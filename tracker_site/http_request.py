@@ -12,6 +12,9 @@ from ingest.body_limit import refusal
 # For so long a refused body is still read and thrown away: closed at once, the connection
 # would be reset, and the sender would see that instead of the answer.
 _LINGER_SECONDS = 2.0
+# A line break of Latin-1, and half of many a letter in UTF-8 (Å, …), in which some browsers and
+# programs write addresses. RFC 9110 allows the byte; Daphne would refuse the request.
+_NEXT_LINE = b"\x85"
 
 
 class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
@@ -48,6 +51,10 @@ class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
             # Django REST framework takes a body without a length for none at all.
             self.requestHeaders.removeHeader(b"transfer-encoding")
             self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self._read])
+        for name, values in list(self.requestHeaders.getAllRawHeaders()):
+            if any(_NEXT_LINE in value for value in values):
+                cleaned = [value.replace(_NEXT_LINE, b"?") for value in values]
+                self.requestHeaders.setRawHeaders(name, cleaned)
         return super().process()
 
     def handle_reply(self, message: dict[str, Any]) -> None:

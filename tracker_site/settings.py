@@ -256,6 +256,8 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"filters": ["crashes"]},
+        # Host names that are not ours, forms without their token: 400 and 403 say what to do.
+        "django.security": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
     },
 }

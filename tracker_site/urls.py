@@ -10,3 +10,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ingest.urls")),
     path("", include("dashboard.urls")),
 ]
+handler400 = "tracker_site.bad_request.bad_request"

@@ -7,6 +7,7 @@ import pytest
 
 from ingest.pageview import PageView
 from processing.counters import connect
+from processing.dimensions import count_by_event
 from processing.duplicates import DuplicateWindows
 from processing.history import Event
 from processing.hyperloglog import HyperLogLog
@@ -69,6 +70,14 @@ def test_it_counts_on_the_sites_clock() -> None:
     assert {number.field for number in recounted.counts[day]} == {
         "*", "/a", "*v", "*o", "</a", ">/a",
     }  # fmt: skip
+
+
+def test_it_writes_numbers_as_counting_does() -> None:
+    props = {"huge": 1e300, "tiny": 1.5e-7, "whole": 1e16, "minus": -0.0, "true": True}
+    sent = event(0, 0, props=props)
+    assert sent.page_view is not None
+    (recounted,) = recount(sent).counts.values()
+    assert set(count_by_event([sent.page_view])) <= {number.field for number in recounted}
 
 
 def test_it_tallies_arrivals_on_the_sites_clock() -> None:
