@@ -1,14 +1,10 @@
 """The `state` of the live page (SPEC.md §8): what the live store tells, in the viewers' words,
 beside what it told yesterday."""
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from dashboard.kept import Kept
 from dashboard.period import running_day
-from ingest.enrichment.attribution import referrer_host
-from ingest.enrichment.sources import find_source
 from ingest.models import Site
 from processing.calendar import today
 from processing.live_counts import LIVE_MINUTES
@@ -30,7 +26,7 @@ class LiveStates:
 
     def read(self, site: Site, now_ms: int) -> State:
         """Raises `redis.RedisError`."""
-        state = _worded(site, self._stats.live(site, now_ms))
+        state = _worded(self._stats.live(site, now_ms))
         return {**state, "yesterday": self._yesterday(site, now_ms)}
 
     def _yesterday(self, site: Site, now_ms: int) -> State:
@@ -58,55 +54,33 @@ def read_yesterday(stats: Stats, site: Site, now_ms: int) -> State:
 
 def unavailable(site: Site, last: State | None = None) -> State:
     """The last state that was read, or an empty one, said not to be true now."""
-    state = last or {**_worded(site, empty_state(site)), "yesterday": None}
+    state = last or {**_worded(empty_state(site)), "yesterday": None}
     return {**state, "as_of": {**state["as_of"], "state": "unavailable"}}
 
 
-def _worded(site: Site, state: State) -> State:
-    own = _own_hosts(site)
-    others = {name: value for name, value in state.items() if name != "referrers"}
-    visitors: Counter[str] = Counter()
-    for row in state["referrers"]:
-        if source := _source(row["referrer"], own):
-            visitors[source] += row["visitors"]
-    countries = Counter({row["country"]: row["visitors"] for row in state["countries"]})
+def _worded(state: State) -> State:
+    """With the first of a list and what is beside them, instead of every source and country."""
     return {
-        **others,
-        "sources": _listed(visitors, state["visitors_now"]),
-        "countries": _listed(countries, state["visitors_now"]),
-        "feed": [_told(event, own) for event in state["feed"]],
+        **state,
+        "sources": _listed(state["sources"], "source", state["visitors_now"]),
+        "countries": _listed(state["countries"], "country", state["visitors_now"]),
+        "feed": [_told(event) for event in state["feed"]],
     }
 
 
-def _listed(visitors: Counter[str], everybody: int | None) -> dict[str, Any]:
+def _listed(rows: list[State], name: str, everybody: int | None) -> State:
     """The first of them; how many values there are beside these, with how many visitors; and of
     how many visitors no value is known."""
-    ranked = sorted(visitors.items(), key=lambda item: (-item[1], item[0]))
-    rest = ranked[LISTED:]
+    ranked = [{"value": row[name], "visitors": row["visitors"]} for row in rows]
+    visitors = [row["visitors"] for row in ranked]
     return {
-        "results": [{"value": value, "visitors": count} for value, count in ranked[:LISTED]],
-        "more": len(rest),
-        "other": sum(count for _, count in rest),
-        "unknown": max(0, (everybody or 0) - visitors.total()),
+        "results": ranked[:LISTED],
+        "more": len(ranked[LISTED:]),
+        "other": sum(visitors[LISTED:]),
+        "unknown": max(0, (everybody or 0) - sum(visitors)),
     }
 
 
-def _told(event: dict[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """An event with its source instead of its referrer."""
-    told = {name: value for name, value in event.items() if name != "referrer"}
-    source = _source(event.get("referrer", ""), own)
-    return {**told, "source": source} if source else told
-
-
-def _source(referrer: str, own: Iterable[str]) -> str | None:
-    """Who stands behind the referrer; nobody where it is one of the site's own pages."""
-    host = referrer_host(referrer).removeprefix("www.")
-    if not host or any(host == name or host.endswith(f".{name}") for name in own):
-        return None
-    return find_source(host).name
-
-
-def _own_hosts(site: Site) -> list[str]:
-    """Where the site lives, as far as it is known: its id usually is its domain."""
-    names = [site.public_id, *site.allowed_hostnames.split()]
-    return [name.removeprefix("*.").removeprefix("www.") for name in names]
+def _told(event: dict[str, Any]) -> dict[str, Any]:
+    """An event with nothing but its source of where the visitor came from."""
+    return {name: value for name, value in event.items() if name != "referrer"}

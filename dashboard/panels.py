@@ -10,6 +10,8 @@ from dashboard.wording import compact, exact, percent
 from processing.top_values import PROPERTY_OF, Top
 
 ROWS = 10
+# Over the numbers of a table; those of a chart stand alone, so they say whose they are.
+COLUMNS = {"pageviews": "Views", "visits": "Visits", "events": "Events", "bots": "Views"}
 METRICS = {"pageviews": "Views", "visits": "Visits", "events": "Events", "bots": "Bots’ views"}
 ONE_OF = {"pageviews": "view", "visits": "visit", "events": "event", "bots": "bot view"}
 
@@ -90,7 +92,7 @@ PANELS = (
         "bots",
         "Bots",
         (
-            Tab("bot_reason", "Bots", "Why it is a bot", "reason"),
+            Tab("bot_reason", "Bots", "Kind of bot", "reason"),
             Tab("bot_page", "Pages of bots", "Page, as bots saw it"),
         ),
     ),
@@ -144,7 +146,7 @@ def table(tab: Tab, top: Top, query: Mapping[str, str], chosen: Chosen | None) -
     most = max((row[top.metric] for row in top.results), default=1)
     return {
         "tab": tab,
-        "metric": METRICS[top.metric],
+        "metric": COLUMNS[top.metric],
         "rows": [_row(tab, row["value"], row[top.metric], top, most, query, chosen)
                  for row in top.results],
         "total": top.total,

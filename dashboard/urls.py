@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.sites, name="sites"),
     path("balance", views.balance, name="balance"),
     path("sites/<str:site>/", views.live, name="live"),
+    path("wall/<str:site>", views.wall, name="wall"),
     path("metrics", MetricsView.as_view(), name="metrics"),
     path(
         "login",

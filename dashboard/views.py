@@ -58,6 +58,14 @@ def live(request: HttpRequest, site: str) -> HttpResponse:
     return render(request, "period.html", context | _period_context(request, found, period, now))
 
 
+@login_required
+@permission_required("ingest.view_site", raise_exception=True)
+def wall(request: HttpRequest, site: str) -> HttpResponse:
+    """The live page for a screen that nobody sits at: without controls, in large letters."""
+    found = get_object_or_404(Site, public_id=site)
+    return render(request, "wall.html", {"site": found, **_live_context(found, now_ms())})
+
+
 def _site_context(site: Site, period: Period | None) -> dict[str, Any]:
     """What both pages of a site have: the switchers in the top line."""
     return {

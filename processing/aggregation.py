@@ -149,7 +149,7 @@ class Aggregator:
         seen = [event for event in events if event.name != ENGAGEMENT]
         if seen:
             history.count(seen)
-            LiveCounts(history.deltas, history.now_s).count(history.site, seen)
+            LiveCounts(history.deltas, history.now_s, history.rules).count(history.site, seen)
         visits = Visits(history.site, known.visits)
         for event in events:
             visits.add(event)

@@ -15,8 +15,8 @@
 --   pages    {{bucket, expire at, {page, …}, {{visitor, …}, …}}, …}: the visitors of those pages
 --            that are kept in the bucket
 --   visits   {{key, may be dropped at (ms), {visitor, …}, {was, …}, {is, …}}, …}; "": none
---   now      {{pages, referrers, countries, sorted set, forget before (ms),
---              {visitor, arrival, path, referrer, country, …}}, …}
+--   now      {{pages, sources, countries, sorted set, forget before (ms),
+--              {visitor, arrival, path, source, country, …}}, …}
 --   feed     {{key, {arrival, event, …}}, …}
 --   duplicates {{key, first, last offset}, …} in the order of the log
 --   states   {{key, last arrival, last ts}, …}
@@ -232,6 +232,12 @@ end
 for _, now in ipairs(b.now) do
   local hashes, seen, before = {KEYS[now[1]], KEYS[now[2]], KEYS[now[3]]}, KEYS[now[4]], now[5]
   local visitors, arrivals, values = now[6], now[7], {now[8], now[9], now[10]}
+  -- First of all, so that who comes back after that is new, however soon others come.
+  local gone = redis.call('ZRANGE', seen, '-inf', '(' .. string.format('%.0f', before), 'BYSCORE')
+  in_chunks(gone, function(i, j)
+    redis.call('ZREM', seen, unpack(gone, i, j))
+    for _, hash in ipairs(hashes) do redis.call('HDEL', hash, unpack(gone, i, j)) end
+  end)
   local newest, changed = {}, {{}, {}, {}}
   in_chunks(visitors, function(i, j)
     for k, last in ipairs(redis.call('ZMSCORE', seen, unpack(visitors, i, j))) do
@@ -247,11 +253,6 @@ for _, now in ipairs(b.now) do
   end)
   in_chunks(newest, function(i, j) redis.call('ZADD', seen, unpack(newest, i, j)) end)
   for h, hash in ipairs(hashes) do set(hash, changed[h]) end
-  local gone = redis.call('ZRANGE', seen, '-inf', '(' .. string.format('%.0f', before), 'BYSCORE')
-  in_chunks(gone, function(i, j)
-    redis.call('ZREM', seen, unpack(gone, i, j))
-    for _, hash in ipairs(hashes) do redis.call('HDEL', hash, unpack(gone, i, j)) end
-  end)
   for _, key in ipairs({seen, unpack(hashes)}) do redis.call('EXPIRE', key, 600) end
 end
 for _, feed in ipairs(b.feed) do

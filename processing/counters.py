@@ -248,7 +248,7 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
             ],
             "now": [
                 [
-                    *map(number, (site.now_pages, site.now_referrers, site.now_countries)),
+                    *map(number, (site.now_pages, site.now_sources, site.now_countries)),
                     number(site.now),
                     deltas.gone_before,
                     list(people),

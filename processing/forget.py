@@ -59,7 +59,7 @@ def take_out_of_now(client: RedisClient, shards: int, forgettings: Iterable[Forg
     whose they are."""
     for one in forgettings:
         site = keys.SiteKeys(one.site, shards)
-        hashes = (site.now_pages, site.now_referrers, site.now_countries)
+        hashes = (site.now_pages, site.now_sources, site.now_countries)
         if one.visitor == EVERYONE:
             client.delete(site.now, *hashes, site.feed, site.state)
             continue

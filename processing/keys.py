@@ -106,7 +106,7 @@ class SiteKeys:
         self.state = self._prefix + "state"
         self.now = self._prefix + "now"
         self.now_pages = self._prefix + "now:pages"
-        self.now_referrers = self._prefix + "now:referrers"
+        self.now_sources = self._prefix + "now:sources"
         self.now_countries = self._prefix + "now:countries"
         self.feed = self._prefix + "feed"
         self._visits: dict[int, str] = {}

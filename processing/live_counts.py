@@ -12,6 +12,7 @@ from processing import keys
 from processing.deltas import Deltas
 from processing.dimensions import ALL, PAGEVIEW, SECOND
 from processing.history_counts import by_step
+from processing.rules import SiteRules
 
 LIVE_MINUTES = 30
 NOW_MS = 300_000
@@ -29,6 +30,7 @@ class FeedEvent(msgspec.Struct, omit_defaults=True):
     name: str
     path: str
     referrer: str | None = None
+    source: str | None = None
     country: str | None = None
     browser: str | None = None
     os: str | None = None
@@ -45,6 +47,7 @@ class LiveCounts:
 
     deltas: Deltas
     now_s: int
+    rules: SiteRules
 
     def count(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
         """All events of a site in the batch, in the order of the log."""
@@ -56,8 +59,13 @@ class LiveCounts:
         # They are nearly in order, which `sorted` makes use of.
         newest = sorted(events, key=_received, reverse=True)[:FEED_EVENTS]
         self.deltas.feed[site] = [
-            (event.received, _encode(FeedEvent(*_shown(event))).decode()) for event in newest
+            (event.received, _encode(self._feed_event(event)).decode()) for event in newest
         ]
+
+    def _feed_event(self, event: PageView) -> FeedEvent:
+        shown = FeedEvent(*_shown(event))
+        shown.source = self.rules.brought_by(event.source)
+        return shown
 
     def _count_minutes(
         self, site: keys.SiteKeys, events: Sequence[PageView], arrivals: Sequence[int]
@@ -75,15 +83,20 @@ class LiveCounts:
 
     def _count_now(self, site: keys.SiteKeys, events: Sequence[PageView]) -> None:
         people: dict[str, tuple[int, str, str, str]] = {}
+        # Asked once a source: asked once an event, it takes 4% of all that counting an event takes.
+        brought_by = {
+            source: self.rules.brought_by(source) for source in {event.source for event in events}
+        }
+        gone_before = self.now_s * 1_000 - NOW_MS
         for event in events:
-            if event.received <= self.now_s * 1_000 - NOW_MS:
+            if event.received <= gone_before:
                 continue
             known = people.get(event.visitor)
             if known is None or event.received >= known[0]:
                 people[event.visitor] = (
                     event.received,
                     event.path,
-                    event.referrer or (known[2] if known else ""),
+                    brought_by[event.source] or (known[2] if known else ""),
                     event.country or (known[3] if known else ""),
                 )
         if people:

@@ -21,8 +21,8 @@ class LiveStats(Freshness):
     """Tells it; `now_ms` is the present in Unix milliseconds."""
 
     def now(self, site: Site, now_ms: int) -> dict[str, Any]:
-        """Visitors of the last five minutes, by arrival: the page each was on last, where they
-        came from, their countries; and the last events, newest first."""
+        """Visitors of the last five minutes, by arrival: the page each was on last, the
+        source that brought them, their countries; and the last events, newest first."""
         return {**self._here(self._keys(site), now_ms), "feed": self.feed(site)}
 
     def feed(self, site: Site, count: int = FEED_EVENTS) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ class LiveStats(Freshness):
         return [int(views or 0) for views in pipeline.execute()]
 
     def live(self, site: Site, now_ms: int) -> dict[str, Any]:
-        """What the live page shows now: its `state` (SPEC.md §8), with `referrers` as `now` tells
-        them instead of `sources`, and without what was yesterday."""
+        """What the live page shows now: its `state` (SPEC.md §8), with `sources` and `countries` as
+        `now` tells them, and without what was yesterday."""
         names = self._keys(site)
         day = day_number(today(site.time_zone, now_ms))
         second = now_ms // 1_000
@@ -66,7 +66,7 @@ class LiveStats(Freshness):
                 for minute, count in zip(minutes, counts, strict=True)
             ],
             "pages": _live_pages(counts, on_page),
-            "referrers": here["referrers"],
+            "sources": here["sources"],
             "countries": here["countries"],
             "feed": self.feed(site, LIVE_FEED_EVENTS),
             "as_of": self.as_of(now_ms),
@@ -104,7 +104,7 @@ class LiveStats(Freshness):
         return {
             "visitors": len(visitors),
             "pages": _ranked("path", self._by(names.now_pages, visitors)),
-            "referrers": _ranked("referrer", self._by(names.now_referrers, visitors)),
+            "sources": _ranked("source", self._by(names.now_sources, visitors)),
             "countries": _ranked("country", self._by(names.now_countries, visitors)),
         }
 
@@ -131,7 +131,7 @@ def empty_state(site: Site) -> dict[str, Any]:
     return {
         **_of_site(site),
         **dict.fromkeys((*numbers, "visitors_today")),
-        **{name: [] for name in ("minutes", "pages", "referrers", "countries", "feed")},
+        **{name: [] for name in ("minutes", "pages", "sources", "countries", "feed")},
         "as_of": {"at": None, **NOTHING_KNOWN},
     }
 

@@ -14,9 +14,16 @@ class SiteRules:
     retention_days: int | None = None
     # Bots of these reasons count as people.
     people: frozenset[str] = frozenset()
+    # What the names of the site's own hosts end with, behind a dot: (".shop.example",).
+    own_endings: tuple[str, ...] = ()
 
     def is_bot(self, page_view: PageView) -> bool:
         return page_view.bot is not None and page_view.bot not in self.people
+
+    def brought_by(self, source: str | None) -> str | None:
+        """The source of a page view; None where it is the site itself, which an event without
+        its page's host does not know."""
+        return None if source and f".{source}".endswith(self.own_endings) else source
 
     def is_late(self, page_view: PageView) -> bool:
         """Whether it was older, as it arrived, than what the site keeps."""

@@ -5,12 +5,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.browser import NOT_STEERED
+from tests.dashboard.contrast import faint_texts
 from tests.dashboard.watching import SECOND, add_site, log_in, open_site
 from tests.ingest.enrichment.test_agent import WINDOWS
 from tests.stack import RunningStack
@@ -144,6 +146,50 @@ def test_it_shows_todays_numbers_without_javascript(
         page.goto("/sites/localhost/")
         today = re.compile(r"Today so far: \d+ views by \d+ people")
         expect(page.get_by_text(today)).to_be_visible()
+
+
+def test_a_wall_shows_the_same_without_controls(page: Page, stack: RunningStack) -> None:
+    stack.track({"page_url": "/wall"})
+    open_site(page, "localhost")
+    page.locator(".menu").last.locator("summary").click()
+    page.get_by_role("link", name="On a wall").click()
+    expect(page).to_have_url(re.compile("/wall/localhost$"))
+    expect(page.locator("#trust-word")).to_have_text("live", timeout=15 * SECOND)
+    before = int(page.locator("[data-figure=views_today]").inner_text().replace(",", ""))
+    stack.track({"page_url": "/wall"})
+    expect(page.locator("[data-figure=views_today]")).to_have_text(f"{before + 1:,}")
+    expect(page.locator("#pages tr").first).to_be_visible()
+    expect(page.locator(":is(a, button, select, summary):visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (3840, 2160)])
+def test_a_wall_can_be_read_from_afar(
+    page: Page, stack: RunningStack, theme: Any, size: tuple[int, int]
+) -> None:
+    """Nothing is out of the screen, and no row is smaller than a thirtieth of its height."""
+    for n in range(12):
+        stack.track({"page_url": f"/wall/{n}"})
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.emulate_media(color_scheme=theme)
+    page.goto("/wall/localhost")
+    expect(page.locator("#pages tr").first).to_be_visible()
+    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    assert faint_texts(page) == []
+    last = page.locator("#pages tr:visible").last.bounding_box()
+    assert last is not None and last["height"] > size[1] / 30
+    for way in ("Width", "Height"):
+        root = "document.documentElement"
+        assert page.evaluate(f"{root}.scroll{way} - {root}.client{way}") == 0
+
+
+def test_a_wall_wants_a_login(browser: Browser, stack: RunningStack) -> None:
+    with browser.new_context(base_url=stack.url) as context:
+        page = context.new_page()
+        page.goto("/wall/localhost")
+        log_in(page, stack)
+        expect(page).to_have_url(re.compile("/wall/localhost$"))
+        expect(page.locator("#trust-word")).to_have_text("live", timeout=15 * SECOND)
 
 
 def test_the_balance_moves_with_an_event(page: Page, stack: RunningStack) -> None:

@@ -24,7 +24,7 @@ GERMANY, FRANCE = "84.128.0.1", "90.0.0.1"
 def traffic(stack: RunningStack) -> None:
     """Two people of two countries; a sign-up."""
     send(stack, "v1", "/start", GERMANY, referrer="https://www.google.com/search")
-    send(stack, "v1", "/pricing", GERMANY)
+    send(stack, "v1", "/pricing", GERMANY, referrer="http://localhost/start")
     send(stack, "v1", "/pricing", GERMANY, name="signup", props={"plan": "pro"})
     send(stack, "v2", "/start", FRANCE, referrer="https://news.ycombinator.com/")
     for n in range(12):

@@ -246,8 +246,13 @@ def test_it_says_that_a_site_is_new_or_paused(
     assert "No page view has come yet." in html and "This site is paused" in html
 
 
-def test_it_is_for_who_may_view_sites(counted: CountedStore, site: Site) -> None:
+@pytest.mark.parametrize("address", ["/sites/example.com/?period=7d", "/wall/example.com"])
+def test_it_is_for_who_may_view_sites(
+    counted: CountedStore, site: Site, viewer: Client, address: str
+) -> None:
     stranger = Client()
-    assert stranger.get("/sites/example.com/?period=7d").status_code == 302
+    assert stranger.get(address).status_code == 302
     stranger.force_login(User.objects.create_user("stranger"))
-    assert stranger.get("/sites/example.com/?period=7d").status_code == 403
+    assert stranger.get(address).status_code == 403
+    assert viewer.get(address).status_code == 200
+    assert viewer.get("/wall/other.example").status_code == 404

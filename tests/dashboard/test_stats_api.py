@@ -182,14 +182,14 @@ def test_it_tells_from_where_people_are_here(
     counted: CountedStore, site: Site, reader: Client
 ) -> None:
     counted.count(
-        counted.view(site, "/a", "v1", referrer="https://news.example/", country="DE"),
+        counted.view(site, "/a", "v1", source="news.example", country="DE"),
         counted.view(site, "/b", "v1", country="DE"),
         counted.view(site, "/b", "v2", country="FR"),
         counted.view(site, "/b", "v3"),
     )
     counted.count(counted.view(site, "/c", "v1"))
     found = body(reader, "now")
-    assert found["referrers"] == [{"referrer": "https://news.example/", "visitors": 1}]
+    assert found["sources"] == [{"source": "news.example", "visitors": 1}]
     assert found["countries"] == [
         {"country": "DE", "visitors": 1},
         {"country": "FR", "visitors": 1},

@@ -11,11 +11,13 @@ from processing.aggregation import Aggregator
 from processing.calendar import day_start, today
 from processing.counters import APPLIED, Counters, Range, connect
 from processing.duplicates import DuplicateWindows
-from processing.rules import Retention, SiteRules
+from processing.rules import Retention
+from processing.site_rules import rules_of
 from processing.stats import Stats, now_ms
 from tests.conftest import Servers
 
 SITE = Site(public_id="example.com", name="Example", time_zone="Pacific/Auckland")
+SITE.allowed_hostnames = "*.shop.example"
 WINDOWS = DuplicateWindows(recent=600_000, backfill=30 * 86_400_000)
 
 
@@ -35,27 +37,24 @@ class Live:
         """Unix ms of a second of this minute, or of one so many minutes from it."""
         return (self.minute + minute) * 60_000 + round(second * 1000)
 
+    def view(self, received: int, path: str = "/", visitor: str = "v1", **fields: Any) -> PageView:
+        values: dict[str, Any] = {"id": "x", "ts": received, "received": received}
+        return PageView(site=SITE.public_id, path=path, visitor=visitor, **(values | fields))
+
     def arrive(self, received: int, path: str = "/", visitor: str = "v1", **fields: Any) -> None:
-        event = PageView(
-            **{
-                "id": "x",
-                "site": SITE.public_id,
-                "path": path,
-                "visitor": visitor,
-                "ts": received,
-                "received": received,
-                **fields,
-            }
-        )
+        self.count(self.view(received, path, visitor, **fields))
+
+    def count(self, *events: PageView) -> None:
+        """One batch, as its last event arrives."""
         aggregator = Aggregator(
-            0, 1, lambda _: SiteRules(SITE.time_zone), Retention(172_800, 7_776_000), WINDOWS
+            0, 1, lambda _: rules_of(SITE), Retention(172_800, 7_776_000), WINDOWS
         )
         counters = Counters(self.client, 1)
-        known = counters.look_up(aggregator.lookups([event]))
-        deltas = aggregator.aggregate([event], known, received // 1000)
-        offsets = Range("log", 0, self._offset, self._offset + 1)
+        known = counters.look_up(aggregator.lookups(events))
+        deltas = aggregator.aggregate(events, known, events[-1].received // 1000)
+        offsets = Range("log", 0, self._offset, self._offset + len(events))
         assert counters.apply(0, offsets, deltas).result == APPLIED
-        self._offset += 1
+        self._offset += len(events)
 
     def state(self, now: int) -> dict[str, Any]:
         return self.stats.live(SITE, now)
@@ -159,6 +158,52 @@ def test_it_shows_the_page_a_visitor_came_to_last(live: Live) -> None:
     live.arrive(live.at(20), "/second")
     live.arrive(live.at(10), "/first")
     assert live.stats.now(SITE, live.at(21))["pages"] == [{"path": "/second", "visitors": 1}]
+
+
+# What a page view says of where its visitor came from: another site, nothing, this site.
+GOOGLE = {"source": "Google", "referrer": "https://www.google.com/"}
+DIRECT: dict[str, str] = {}
+WITHIN = {"referrer": "https://example.com/"}
+# The same of a page view that does not know its host.
+UNKNOWN_WITHIN = [{"source": name} for name in ("example.com", "blog.example.com", "shop.example")]
+TAGGED = {"source": "newsletter", "referrer": "https://example.com/"}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("came", "source"),
+    [
+        ([GOOGLE, WITHIN, DIRECT], "Google"),
+        *(([GOOGLE, within], "Google") for within in UNKNOWN_WITHIN),
+        ([DIRECT, GOOGLE, WITHIN], "Google"),
+        ([GOOGLE, TAGGED, WITHIN], "newsletter"),
+        ([DIRECT, WITHIN], None),
+        *(([within], None) for within in UNKNOWN_WITHIN),
+        ([{"source": "notexample.com"}], "notexample.com"),
+    ],
+)
+def test_it_keeps_the_source_that_brought_a_visitor(
+    live: Live, came: list[dict[str, str]], source: str | None, together: bool
+) -> None:
+    """Whether the page views are counted one by one or at once."""
+    views = [live.view(live.at(n), **fields) for n, fields in enumerate(came)]
+    for batch in [views] if together else [[view] for view in views]:
+        live.count(*batch)
+    expected = [{"source": source, "visitors": 1}] if source else []
+    assert live.stats.now(SITE, live.at(30))["sources"] == expected
+    newest = live.stats.feed(SITE)[0]
+    assert newest.get("source") == (
+        None if came[-1] in (DIRECT, WITHIN, *UNKNOWN_WITHIN) else source
+    )
+
+
+def test_it_forgets_the_source_with_the_visitor(live: Live) -> None:
+    live.arrive(live.at(0, -11), **GOOGLE)
+    live.arrive(live.at(0, -9), visitor="other", **GOOGLE)
+    live.arrive(live.at(0), **WITHIN)
+    live.arrive(live.at(0), visitor="other", **WITHIN)
+    sources = live.stats.now(SITE, live.at(1))["sources"]
+    assert sources == [{"source": "Google", "visitors": 1}]
 
 
 def test_it_tells_that_counts_changed(live: Live) -> None:

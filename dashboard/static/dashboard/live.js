@@ -44,8 +44,14 @@ function show(state, page) {
   countries.show(people(state.countries, "Unknown", (code) => nameOf("region", code)));
   feed.show(state.feed);
   document.title = state.visitors_now === null ? `${state.name} · live` : `${compact(state.visitors_now)} now · ${state.name}`;
-  if (page && version && page !== version) noticeOfAge();
+  if (page && version && page !== version) renew();
   version ??= page;
+}
+
+// Nobody stands at a wall to do it.
+function renew() {
+  if (document.documentElement.classList.contains("wall")) location.reload();
+  else noticeOfAge();
 }
 
 function write(figure, number) {

@@ -11,14 +11,17 @@
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      root.dataset.theme = dark() ? "light" : "dark";
-      localStorage.setItem("theme", root.dataset.theme);
+    // On a wall there is none.
+    if (button) {
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        root.dataset.theme = dark() ? "light" : "dark";
+        localStorage.setItem("theme", root.dataset.theme);
+        label();
+      });
+      wish.addEventListener("change", label);
       label();
-    });
-    wish.addEventListener("change", label);
-    label();
+    }
     // A menu closes when something else is clicked or Escape is pressed.
     const close = (but) => document.querySelectorAll("details.menu[open]").forEach((menu) => { if (menu !== but) menu.open = false; });
     addEventListener("click", (event) => close(event.target.closest("details.menu")));
