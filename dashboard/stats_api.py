@@ -167,14 +167,15 @@ _FEED_TEXTS = ("id", "name", "path", "referrer", "source", "country", "browser",
 class NowView(ReadEndpoint):
     @extend_schema(
         summary="Who was here in the last five minutes, and the last events",
-        description="By arrival. `pages`: where each visitor was last. `sources`: what brought "
-        "them, wherever on the site they went on to. `feed`: the last "
+        description="By arrival. `pages`: where each visitor was last. `sources` and "
+        "`referrers`: what brought them, wherever on the site they went on to. `feed`: the last "
         f"{FEED_EVENTS} events, newest first; fields without a value are left out.",
         responses=answers(
             response_of(
                 visitors=COUNT,
                 pages=list_of(path=TEXT, visitors=COUNT),
                 sources=list_of(source=TEXT, visitors=COUNT),
+                referrers=list_of(referrer=TEXT, visitors=COUNT),
                 countries=list_of(country=TEXT, visitors=COUNT),
                 feed=list_of(
                     **dict.fromkeys(("received", "ts"), COUNT),

@@ -11,7 +11,7 @@ from processing import keys
 from processing.calendar import day_number, today
 from processing.dimensions import ALL, PAGE, SECOND
 from processing.freshness import NOTHING_KNOWN, Freshness
-from processing.live_counts import FEED_EVENTS, LIVE_MINUTES, NOW_MS
+from processing.live_counts import FEED_EVENTS, LIVE_MINUTES, NOW_MS, read_origin
 
 # Each new event sends them anew to everybody who watches.
 LIVE_FEED_EVENTS = 20
@@ -101,10 +101,12 @@ class LiveStats(Freshness):
     def _here(self, names: keys.SiteKeys, now_ms: int) -> dict[str, Any]:
         """Visitors of the last five minutes, and by what they are told apart."""
         visitors = self._visitors(names, now_ms)
+        sources, referrers = _origins(self._by(names.now_sources, visitors))
         return {
             "visitors": len(visitors),
             "pages": _ranked("path", self._by(names.now_pages, visitors)),
-            "sources": _ranked("source", self._by(names.now_sources, visitors)),
+            "sources": _ranked("source", sources),
+            "referrers": _ranked("referrer", referrers),
             "countries": _ranked("country", self._by(names.now_countries, visitors)),
         }
 
@@ -118,6 +120,18 @@ class LiveStats(Freshness):
             return Counter()
         values = self.client.hmget(key, visitors)
         return Counter(value.decode() for value in values if value is not None)
+
+
+def _origins(counts: Counter[str]) -> tuple[Counter[str], Counter[str]]:
+    """By source, and by referrer."""
+    sources: Counter[str] = Counter()
+    referrers: Counter[str] = Counter()
+    for packed, visitors in counts.items():
+        source, referrer = read_origin(packed)
+        sources[source] += visitors
+        if referrer:
+            referrers[referrer] += visitors
+    return sources, referrers
 
 
 def _ranked(name: str, counts: Counter[str]) -> list[dict[str, Any]]:

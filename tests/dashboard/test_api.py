@@ -158,7 +158,8 @@ def test_it_answers_zeros_where_nothing_was_counted(
     assert counts(reader, site) == (0, 0)
     assert body(reader, TOTALS)["bots"] == 0
     assert body(reader, PAGES)["results"] == []
-    nothing: dict[str, list[Any]] = {name: [] for name in ("pages", "sources", "countries", "feed")}
+    lists = ("pages", "sources", "referrers", "countries", "feed")
+    nothing: dict[str, list[Any]] = {name: [] for name in lists}
     assert body(reader, NOW) | {"as_of": None} == {"visitors": 0, **nothing, "as_of": None}
     ledger = body(reader, "ledger")
     assert ledger["partitions"] == [] and ledger["topic_id"] is None

@@ -178,18 +178,22 @@ def test_it_refuses_naming_field_and_reason(
     assert error["field"] == field and reason in error["reason"]
 
 
+NEWS = "https://news.example/of/today"
+
+
 def test_it_tells_from_where_people_are_here(
     counted: CountedStore, site: Site, reader: Client
 ) -> None:
     counted.count(
-        counted.view(site, "/a", "v1", source="news.example", country="DE"),
-        counted.view(site, "/b", "v1", country="DE"),
+        counted.view(site, "/a", "v1", source="news.example", country="DE", referrer=NEWS),
+        counted.view(site, "/b", "v1", country="DE", referrer="https://example.com/a"),
         counted.view(site, "/b", "v2", country="FR"),
         counted.view(site, "/b", "v3"),
     )
     counted.count(counted.view(site, "/c", "v1"))
     found = body(reader, "now")
     assert found["sources"] == [{"source": "news.example", "visitors": 1}]
+    assert found["referrers"] == [{"referrer": NEWS, "visitors": 1}]
     assert found["countries"] == [
         {"country": "DE", "visitors": 1},
         {"country": "FR", "visitors": 1},
