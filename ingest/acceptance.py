@@ -49,7 +49,9 @@ class Acceptance:
         if opt_out is not None and site.honour_opt_out:
             raise _opted_out(site, opt_out)
         ts = read_time(request.timestamp, received, request.queue_time or 0)
-        fields = self._enrich(request, told, site.path_rules, site.internal_addresses)
+        fields = self._enrich(
+            request, told, site.public_id, site.path_rules, site.internal_addresses
+        )
         if site.allowed_hostnames and fields.hostname is not None:
             _check_hostname(site, fields.hostname, request)
         # By place: finding thirty names took a microsecond, a quarter of all that is done here.

@@ -69,7 +69,11 @@ class Sides:
 
     def _all(self, visit: Visit) -> object:
         return self._enrichment.enrich(
-            visit.request, self._enrichment.of_sender(visit.sender), _RULES, _NETWORKS
+            visit.request,
+            self._enrichment.of_sender(visit.sender),
+            "example.com",
+            _RULES,
+            _NETWORKS,
         )
 
     def _forget(self) -> None:

@@ -29,7 +29,12 @@ class Unenriched(Enrichment):
         return Told(sender, sender.address, UNKNOWN, NOWHERE, False, False, None, False, False)
 
     def enrich(
-        self, request: TrackRequest, told: Told, path_rules: str, internal_addresses: str
+        self,
+        request: TrackRequest,
+        told: Told,
+        site: str,
+        path_rules: str = "",
+        internal_addresses: str = "",
     ) -> Enriched:
         page = read_page_url(request.page_url)
         return Enriched(

@@ -126,7 +126,7 @@ class Enrichment:
 
     def warm_up(self) -> None:
         """Load what the first page view would wait for, about a second."""
-        self.enrich(TrackRequest(page_url="/"), self.of_sender(Sender("192.0.2.1", "-")), "", "")
+        self.enrich(TrackRequest(page_url="/"), self.of_sender(Sender("192.0.2.1", "-")), "-")
 
     def of_sender(self, sender: Sender) -> Told:
         """To be asked once for a request, however many events are in it."""
@@ -134,10 +134,15 @@ class Enrichment:
         return (self.sender_again if short else self._told)(sender)
 
     def enrich(
-        self, request: TrackRequest, told: Told, path_rules: str, internal_addresses: str
+        self,
+        request: TrackRequest,
+        told: Told,
+        site: str,
+        path_rules: str = "",
+        internal_addresses: str = "",
     ) -> Enriched:
-        """The last two are the site's, as the admin writes them. Raises `Refusal` for a page
-        that is none."""
+        """`site` is its public id, which is the host of pages that name none; the last two are
+        the site's, as the admin writes them. Raises `Refusal` for a page that is none."""
         page_url, referred = request.page_url, request.referrer or ""
         page = (self.page_again if len(page_url) <= _REMEMBERED_LENGTH else _page)(
             page_url, path_rules
@@ -145,7 +150,7 @@ class Enrichment:
         referrer = (self.referrer_again if len(referred) <= _REMEMBERED_LENGTH else self._referrer)(
             referred
         )
-        source, channel = attribute(referrer.host, page.hostname, *page.tag)
+        source, channel = attribute(referrer.host, page.hostname or site, *page.tag)
         agent, place = told.agent, told.place
         vouched = request.user_id is not None and told.sender.vouches
         if vouched and told.is_proxy:

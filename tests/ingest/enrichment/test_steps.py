@@ -34,7 +34,7 @@ def enrich(
 ) -> dict[str, Any]:
     """The fields that say something."""
     request = TrackRequest(**({"page_url": "/"} | event))
-    told = enrichment.enrich(request, enrichment.of_sender(sender), rules, networks)
+    told = enrichment.enrich(request, enrichment.of_sender(sender), "example.com", rules, networks)
     fields: dict[str, Any] = {}
     value: Any
     for name, value in msgspec.structs.asdict(told).items():
@@ -140,3 +140,16 @@ def test_whatever_is_sent_is_a_message(
     assert decode(encode(message)).path == fields["path"]
     values = [value for name, value in fields.items() if name not in ("path", "referrer")]
     assert all(len(value) <= 200 for value in values)
+
+
+@pytest.mark.parametrize(
+    ("page", "source"),
+    [("/pricing", None), ("https://example.com/", None), ("https://other.example/", "example.com")],
+)
+def test_a_page_of_the_site_itself_brought_nobody(
+    enrichment: Enrichment, page: str, source: str | None
+) -> None:
+    """A page that names no host is of the site's."""
+    told = enrich(enrichment, page_url=page, referrer="https://www.example.com/")
+    assert told.get("source") == source
+    assert ("channel" in told) == (source is not None)
