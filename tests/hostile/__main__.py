@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 
 def main() -> int:
     options = _options()
+    # Whoever stops it leaves nothing behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "tracker_site.settings", "DATA_DIR": name}
         import django
