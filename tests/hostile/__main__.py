@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 
 def main() -> int:
     options = _options()
+    # Whoever stops it leaves nothing behind either; hypothesis holds a SystemExit for a failure.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "tracker_site.settings", "DATA_DIR": name}
         import django

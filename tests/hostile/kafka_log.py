@@ -26,7 +26,8 @@ class KafkaLog:
                 "fetch.wait.max.ms": 20,
             }
         )
-        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in self._next])
+        self._partitions = [TopicPartition(topic, partition, 0) for partition in self._next]
+        self._consumer.assign(self._partitions)
 
     @property
     def messages(self) -> int:
@@ -40,6 +41,7 @@ class KafkaLog:
             partition, offset = map(int, mark.split("-"))
             last[partition] = max(last.get(partition, 0), offset)
         assert last.keys() == self._next.keys(), "no mark in some partition"
+        self._consumer.resume(self._partitions)
         while any(self._next[partition] <= last[partition] for partition in last):
             message = self._consumer.poll(20)
             assert message is not None and message.error() is None, "Kafka gives no messages"
@@ -50,6 +52,8 @@ class KafkaLog:
                 self._ids[f"{at}-{number}"] = decode(message.value()).id
             except UndecodableMessage as error:
                 wrong.append(f"message {at}-{number} is no page view: {error}")
+        # Else it would go on asking for what is new.
+        self._consumer.pause(self._partitions)
         return wrong
 
     def is_receipt(self, receipt: str, event_id: str) -> bool:

@@ -22,6 +22,8 @@ from tests.hostile.product import SITE, Product
 from tests.hostile.wire import Answer, Wire
 
 MOST_CHUNK = 250
+# Each on a connection of its own, so that the servers never wait for us.
+AT_ONCE = 8
 # So many visitors are in every partition.
 MARKS = 8
 _MARK = Request(
@@ -65,7 +67,10 @@ class Session:
     findings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._wires = {name: Wire(door.port) for name, door in self.product.doors.items()}
+        self._wires = {
+            name: [Wire(door.port) for _ in range(AT_ONCE)]
+            for name, door in self.product.doors.items()
+        }
         self.figures = {kind.name: Figures() for kind in self.kinds}
 
     @property
@@ -96,7 +101,7 @@ class Session:
         self.findings += self.product.wrong_in_logs()
 
     def close(self) -> None:
-        for wire in self._wires.values():
+        for wire in [wire for wires in self._wires.values() for wire in wires]:
             wire.close()
         self.log.close()
 
@@ -116,7 +121,7 @@ class Session:
         while figures.cases < wanted:
             begun = figures.cases
             try:
-                self._hypothesise(kind, wanted - begun, random.getrandbits(64), sums)
+                self._hypothesise(kind, wanted, random.getrandbits(64), sums)
             except (AssertionError, HypothesisException) as error:
                 notes = "\n".join(getattr(error, "__notes__", []))
                 self.findings.append(f"{kind.name}: {error}\n{notes}")
@@ -129,43 +134,55 @@ class Session:
 
     def _mark(self) -> list[str]:
         """Receipts of events in every partition, behind all that was answered before."""
-        answer = self._wires["serve"].ask(_MARK.raw, _MARK.method)
+        wire = self._wires["serve"][0]
+        wire.send(_MARK.raw)
+        answer = wire.receive(_MARK.method)
         assert answer is not None and answer.status == 202, answer
         return [result["receipt"] for result in json.loads(answer.body)["results"]]
 
-    def _hypothesise(self, kind: Kind, size: int, number: int, sums: "_Sums") -> None:
+    def _hypothesise(self, kind: Kind, most: int, number: int, sums: "_Sums") -> None:
+        """Until there are `most` cases of this kind, or nearly."""
         figures = self.figures[kind.name]
+        left = most - figures.cases
+        failed = False
 
         @seed(number)
         @settings(
-            max_examples=size, deadline=None, database=None, print_blob=False,
+            max_examples=1 + 2 * left // AT_ONCE, deadline=None, database=None, print_blob=False,
             report_multiple_bugs=False,
             phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        @given(request=kind.requests)
-        def ask(request: Any) -> None:
-            figures.cases += 1
-            self._ask(kind, request, sums)
+        @given(requests=st.lists(kind.requests, min_size=1, max_size=AT_ONCE))
+        def ask(requests: list[Any]) -> None:
+            nonlocal failed
+            # What failed is asked again to be made smaller, however many there were.
+            asked = requests if failed else requests[: most - figures.cases]
+            figures.cases += len(asked)
+            failed = True
+            self._ask(kind, asked, sums)
+            failed = False
 
         ask()
 
-    def _ask(self, kind: Kind, request: Request | bytes, sums: "_Sums") -> None:
-        wire, figures = self._wires[kind.door], self.figures[kind.name]
-        if isinstance(request, bytes):
-            answers = wire.ask_broken(request)
+    def _ask(self, kind: Kind, requests: list[Any], sums: "_Sums") -> None:
+        wires = self._wires[kind.door]
+        if requests and isinstance(requests[0], bytes):
+            told = [wire.ask_broken(raw) for wire, raw in zip(wires, requests, strict=False)]
             sums.add(Accepted(0, ANY))
         else:
-            answer = wire.ask(request.raw, request.method)
-            assert answer is not None, f"no answer to {request.raw!r}"
-            answers = [answer]
-            sums.add(accepted(request, answer))
-        figures.statuses[str(answers[0].status) if answers else "closed"] += 1
-        shown = request if isinstance(request, bytes) else request.raw
+            told = _ask_whole(wires, requests, sums)
+        for request, answers in zip(requests, told, strict=True):
+            self._look_at(kind, request, answers)
+        wrong = self.product.wrong_in_logs()
+        shown = [_shown(request) for request in requests]
+        assert not wrong, "\n".join([f"in the log, at {shown}:", *wrong])
+
+    def _look_at(self, kind: Kind, request: Request | bytes, answers: list[Answer]) -> None:
+        status = str(answers[0].status) if answers else "closed"
+        self.figures[kind.name].statuses[status] += 1
         for answer in answers:
             complaint = _complaint(kind, answer)
-            assert complaint is None, f"{complaint}\n  to {shown!r}\n  {answer}"
-        wrong = self.product.wrong_in_logs()
-        assert not wrong, "\n".join([f"in the log, at {shown!r}:", *wrong])
+            assert complaint is None, f"{complaint}\n  to {_shown(request)!r}\n  {answer}"
 
     def _check_sums(self, kind: Kind, sums: "_Sums", messages: int) -> None:
         if not sums.least <= messages <= sums.most:
@@ -192,6 +209,22 @@ class _Sums:
         self.receipts += told.receipts
 
 
+def _ask_whole(wires: list[Wire], requests: list[Request], sums: _Sums) -> list[list[Answer]]:
+    told: list[list[Answer]] = []
+    for wire, request in zip(wires, requests, strict=False):
+        wire.send(request.raw)
+    for wire, request in zip(wires, requests, strict=False):
+        answer = wire.receive(request.method)
+        assert answer is not None, f"no answer to {request.raw!r}"
+        sums.add(accepted(request, answer))
+        told.append([answer])
+    return told
+
+
+def _shown(request: Request | bytes) -> bytes:
+    return request if isinstance(request, bytes) else request.raw
+
+
 def _complaint(kind: Kind, answer: Answer) -> str | None:
     if answer.status >= 500 and (answer.status != 503 or not answer.header("retry-after")):
         return f"status {answer.status}"
@@ -215,25 +248,34 @@ def kinds_of(product: Product) -> list[Kind]:
     readers = st.sampled_from([*([_bearer(product.keys["all"])] * 4), _bearer(product.keys["one"]),
                                _bearer("pvt_00000000_x"), ()])  # fmt: skip
     kinds = [
-        Kind(f"{label}, serve", "serve", one.requests(readers if one.needs_key else nobody), 4, one)
+        Kind(
+            f"{label}, serve",
+            "serve",
+            one.requests(readers if one.needs_key else nobody),
+            1 if one is batch else 3,
+            one,
+        )
         for label, one in of_document.items()
     ]
     kinds += [
-        Kind(f"{one.label}, gateway", "gateway", one.requests(nobody), 4, one)
+        # A batch takes as long to make as ten others.
+        Kind(
+            f"{one.label}, gateway", "gateway", one.requests(nobody), 1 if one is batch else 3, one
+        )
         for one in (track, batch)
     ]
     kinds.append(Kind("pixel", "serve", hostile.pixel_requests(), 4, pixel))
     kinds.append(Kind("pages", "serve", hostile.page_requests(product.keys), 14))
     for door in product.doors:
         kinds += [
-            Kind(f"event, {door}", door, hostile.track_requests(), 6, track),
-            Kind(f"batch, {door}", door, hostile.batch_requests(), 5, batch),
-            Kind(f"other trackers, {door}", door, hostile.door_requests(), 14),
+            Kind(f"event, {door}", door, hostile.track_requests(), 8, track),
+            Kind(f"batch, {door}", door, hostile.batch_requests(), 6, batch),
+            Kind(f"other trackers, {door}", door, hostile.door_requests(), 16),
         ]
         whole = st.one_of(
             hostile.track_requests(), hostile.door_requests(), hostile.page_requests(product.keys)
         )
-        kinds.append(Kind(f"broken HTTP, {door}", door, hostile.broken_requests(whole), 5))
+        kinds.append(Kind(f"broken HTTP, {door}", door, hostile.broken_requests(whole), 6))
     return kinds
 
 

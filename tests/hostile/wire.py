@@ -27,14 +27,23 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection: socket.socket | None = None
+        self._sent = b""
+        self._kept = False
 
-    def ask(self, raw: bytes, method: str) -> Answer | None:
-        """The answer to a whole request; None: the connection was closed without one."""
-        kept = self._connection is not None
-        answer = self._ask(raw, method)
-        if answer is None and kept:
+    def send(self, raw: bytes) -> None:
+        """A whole request, whose answer `receive` gives."""
+        self._sent, self._kept = raw, self._connection is not None
+        # It may be refused before it was read whole; the answer is there then.
+        with suppress(OSError):
+            self._connect().sendall(raw)
+
+    def receive(self, method: str) -> Answer | None:
+        """None: the connection was closed without an answer."""
+        answer = self._read(self._connect(), method)
+        if answer is None and self._kept:
             # It may have been closed after the answer before, when nothing was asked yet.
-            return self._ask(raw, method)
+            self.send(self._sent)
+            return self.receive(method)
         return answer
 
     def ask_broken(self, raw: bytes) -> list[Answer]:
@@ -57,13 +66,6 @@ class Wire:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _ask(self, raw: bytes, method: str) -> Answer | None:
-        connection = self._connect()
-        # It may be refused before it was read whole; the answer is there then.
-        with suppress(OSError):
-            connection.sendall(raw)
-        return self._read(connection, method)
 
     def _connect(self) -> socket.socket:
         if self._connection is None:
