@@ -40,11 +40,13 @@ def main() -> int:
             return 0 if hunt(session, options.seed, options.mutants) else 1
     with Session(directory, work, database, options.keep_logs).running() as session:
         report.begin(session)
-        for seed in range(options.seed, options.seed + (options.runs or 1_000_000)):
-            if options.runs is None and time.monotonic() > deadline:
-                break
-            report.add(session.run(seed))
-    report.end()
+        try:
+            for seed in range(options.seed, options.seed + (options.runs or 1_000_000)):
+                if options.runs is None and time.monotonic() > deadline:
+                    break
+                report.add(session.run(seed))
+        finally:  # however it ends, what is known is told
+            report.end()
     return 1 if report.failed else 0
 
 
