@@ -3,6 +3,7 @@
 The table in README.md lists them; a test holds it against this file.
 """
 
+import logging
 import secrets
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,7 @@ LOGGING = {
     "filters": {
         "crashes": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: record.exc_info is not None,
+            "callback": lambda record: record.exc_info and record.levelno >= logging.ERROR,
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},

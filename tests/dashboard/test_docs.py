@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -61,6 +62,12 @@ def test_it_describes_what_is_asked_and_answered() -> None:
     )
     assert set(of_site["properties"]) == {"site", "time_zone", "days", "totals", "as_of"}
     assert set(paths["/api/v1/track"]["post"]["responses"]) >= {"202", "400", "403", "503"}
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
+def test_they_are_only_read(method: str) -> None:
+    response = getattr(Client(), method)("/api/docs")
+    assert response.status_code == 405
 
 
 def test_it_shows_them_without_the_internet() -> None:

@@ -14,11 +14,15 @@ from tracker_site.embedded.servers import Tansu, Valkey
 def run(directory: Path, cases: int, seed: int, every: float) -> int:
     """Gives the exit code. Says how far it is `every` so many seconds."""
     begun = last = time.monotonic()
+    told = 0
     _say(f"Hostile requests with seed {seed}: {cases} cases.")
     with _session(directory) as session:
 
         def tell() -> None:
-            nonlocal last
+            nonlocal last, told
+            for finding in session.findings[told:]:
+                _say(f"WRONG: {finding}")
+            told = len(session.findings)
             if time.monotonic() - last > every:
                 last = time.monotonic()
                 _say(f"{session.cases} cases after {last - begun:.0f} s, "
@@ -26,6 +30,7 @@ def run(directory: Path, cases: int, seed: int, every: float) -> int:
 
         session.run(cases, seed, tell)
         session.finish()
+        tell()
         _tell_figures(session, time.monotonic() - begun)
         return 1 if session.findings else 0
 
@@ -36,8 +41,6 @@ def _tell_figures(session: Session, seconds: float) -> None:
         statuses = ", ".join(f"{status} × {n}" for status, n in of_kind.statuses.most_common())
         _say(f"{name:<42} {of_kind.cases:>6}: {of_kind.accepted} messages; {statuses}")
     _say(f"{session.cases} cases in {seconds:.0f} s, {session.log.messages} messages in the log")
-    for finding in session.findings:
-        _say(f"WRONG: {finding}")
     _say(f"{len(session.findings)} findings" if session.findings else "nothing wrong")
 
 

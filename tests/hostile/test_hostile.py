@@ -12,7 +12,7 @@ from tests.hostile.session import Session, session_of
 pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.any_database]
 
 # `make hostile` sends many more, and others each time.
-CASES = 1_500
+CASES = 2_000
 SEED = 20_261_129
 
 

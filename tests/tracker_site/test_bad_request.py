@@ -37,3 +37,10 @@ def test_a_form_without_its_token_is_no_news(logged: list[logging.LogRecord]) ->
     response = Client(enforce_csrf_checks=True).post("/login", {"username": "u"})
     assert response.status_code == 403
     assert logged == []
+
+
+def test_nor_is_what_the_admin_refuses(
+    admin_client: Client, logged: list[logging.LogRecord]
+) -> None:
+    assert admin_client.get("/admin/autocomplete/").status_code == 403
+    assert logged == []
