@@ -1,7 +1,7 @@
 """Page views in, changes of counters out. Pure: no Kafka, no Redis, no clock."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from ingest.pageview import PageView
 from processing import keys
@@ -72,11 +72,13 @@ class Aggregator:
         known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
+        noted: Container[int] = (),
     ) -> Deltas:
         """`known`: the store's answer to `lookups`. `offsets`: where each page view lies;
-        without them the duplicates' places are not noted."""
+        without them the duplicates' places are not noted. `noted`: places among the page views
+        of those that are duplicates whatever is known."""
         deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS, most_values=self._most_values)
-        duplicates = self._duplicates(deltas, page_views, known)
+        duplicates = self._duplicates(deltas, page_views, known, noted)
         if offsets:
             deltas.duplicates = _runs(duplicates, offsets)
         deltas.clock = max([page_view.received for page_view in page_views], default=0)
@@ -107,13 +109,17 @@ class Aggregator:
         history.add()
 
     def _duplicates(
-        self, deltas: Deltas, page_views: Sequence[PageView], known: Known
+        self,
+        deltas: Deltas,
+        page_views: Sequence[PageView],
+        known: Known,
+        noted: Container[int],
     ) -> list[int]:
         """Which of the page views repeat one; the ids of the others are remembered."""
         return [
             at
             for at, page_view in enumerate(page_views)
-            if page_view.retryable and not self._remember(deltas, page_view, known)
+            if page_view.retryable and (at in noted or not self._remember(deltas, page_view, known))
         ]
 
     def _remember(self, deltas: Deltas, page_view: PageView, known: Known) -> bool:

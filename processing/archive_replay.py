@@ -14,6 +14,7 @@ from processing.aggregation import EXPIRED, HOLES, Aggregator
 from processing.archive import Archive
 from processing.counters import Counters
 from processing.counting import Counting
+from processing.duplicate_notes import DuplicateNotes
 from processing.models import Segment
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class ArchiveReplay:
     """Reads segments of `archive` into `counters`, at most `batch_events` at a time.
 
     `sites`: only their events are counted; None: everything. `clock` gives Unix milliseconds.
+    `notes` of duplicates are believed (see `Counting`).
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ArchiveReplay:
         batch_events: int,
         clock: Callable[[], int],
         sites: Container[str] | None = None,
+        notes: DuplicateNotes | None = None,
     ) -> None:
         self.archive = archive
         self.counters = counters
@@ -51,6 +54,7 @@ class ArchiveReplay:
         self._batch_events = batch_events
         self._clock = clock
         self._sites = sites
+        self._notes = notes
 
     def planned(self, topic: str) -> Planned:
         """Every log of the topic, in the order in which they began. Raises `RepairWaits`."""
@@ -63,7 +67,9 @@ class ArchiveReplay:
         return planned
 
     def counting(self, topic_id: str, partitions: int) -> Counting:
-        return Counting(self.counters, self._aggregators, topic_id, partitions, self._clock)
+        return Counting(
+            self.counters, self._aggregators, topic_id, partitions, self._clock, self._notes
+        )
 
     def earlier_log(self, topic_id: str, planned: Mapping[int, int]) -> Iterator[int]:
         """Count what is not counted of a log that has ended; yields events, a batch a step."""

@@ -11,6 +11,7 @@ from processing import keys
 from processing.aggregation import FORGOTTEN, HOLES, INVALID, Aggregator
 from processing.counters import HELD, KNOWN, MOVED, Counters, Outcome, Range
 from processing.deltas import Deltas, Known, Lookups
+from processing.duplicate_notes import DuplicateNotes
 from processing.forgotten import Forgotten
 
 # How long to wait before a held shard is tried again.
@@ -100,7 +101,8 @@ def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> I
 
 
 class Counting:
-    """Moves the markers of one log in all shards. `clock` gives Unix milliseconds.
+    """Moves the markers of one log in all shards. `clock` gives Unix milliseconds. `notes`, where
+    there are some, are believed: what was a duplicate is one again, and what was none comes first.
 
     Raises `redis.RedisError` when it is unknown what was written; then, and after
     `MarkerMoved`, it begins again with a new object, which reads the markers.
@@ -113,8 +115,10 @@ class Counting:
         topic_id: str,
         partitions: int,
         clock: Callable[[], int],
+        notes: DuplicateNotes | None = None,
     ) -> None:
         self.topic_id = topic_id
+        self._notes = notes
         self._counters = counters
         self._aggregators = aggregators
         self._clock = clock
@@ -186,11 +190,16 @@ class Counting:
 
     def aggregate(self, part: Part, known: Known) -> Deltas:
         deltas = self._aggregators[part.shard].aggregate(
-            part.page_views, known, self._clock() // 1000, part.offsets
+            part.page_views, known, self._clock() // 1000, part.offsets, self._noted(part)
         )
         _tally_unread(deltas, part.shard, part.batch, part.expected)
         deltas.absent[keys.forgotten(part.shard)] = {str(part.forgotten + 1)}
         return deltas
+
+    def _noted(self, part: Part) -> Container[int]:
+        if self._notes is None:
+            return ()
+        return self._notes.among(part.shard, self.topic_id, part.batch.partition, part.offsets)
 
     def apply(self, part: Part, deltas: Deltas) -> Outcome:
         offsets = Range(self.topic_id, part.batch.partition, part.expected, part.batch.next)

@@ -5,7 +5,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -141,6 +141,8 @@ class Rebuild:
         for log, ends in planned.items():
             yield from self._replay.earlier_log(log, ends)
         self._pass_over_unplanned(topic)
+        # The archive may be ahead, but which of two copies counts is for the live numbers to say.
+        self._wait_for_live(topic, current)
         counting = self._counting(topic)
         yield from self._replay.segments(counting, current)
         yield from self._count_log(topic, counting)
@@ -154,7 +156,8 @@ class Rebuild:
     def swap(self) -> tuple[list[Difference], int]:
         """The days that change and how many keys were replaced. Raises `NotSwapped`."""
         topic = self._log.describe()
-        self._wait_for_live(topic)
+        new = self._counting(topic)
+        self._wait_for_live(topic, {p: new.position(p) for p in range(topic.partitions)})
         shards = {keys.shard_of(site, self._live.shards) for site in self._sites}
         if self._whole:
             shards = set(range(self._live.shards))
@@ -236,12 +239,12 @@ class Rebuild:
                     unread[log, partition] += int(offsets)
         return unread
 
-    def _wait_for_live(self, topic: Topic) -> None:
-        """The archive may be ahead of the live numbers."""
+    def _wait_for_live(self, topic: Topic, offsets: Mapping[int, int]) -> None:
+        """Until the live numbers are as far in each partition. Raises `NotSwapped`."""
         deadline = time.monotonic() + 60
         while True:
-            new, live = self._counting(topic), self._live_counting(topic)
-            if all(new.position(p) <= live.position(p) for p in range(topic.partitions)):
+            live = self._live_counting(topic)
+            if all(live.position(partition) >= offset for partition, offset in offsets.items()):
                 return
             if time.monotonic() > deadline:
                 raise NotSwapped("The live numbers are behind the archive. Is a consumer running?")

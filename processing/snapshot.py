@@ -5,7 +5,6 @@ with the markers of its shard: its numbers are those of exactly the events befor
 """
 
 import re
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,13 @@ from processing import keys
 from processing.calendar import day_number, day_start
 from processing.counters import RedisClient
 from processing.dimensions import ALL, is_bookkeeping
+from processing.duplicate_notes import Runs, is_noted, read_runs
 from processing.history import Event
 from processing.recount import Number, SiteDay, local_hour
 from processing.rules import Retention, SiteRules
 
 # (topic id, partition) → the next offset to count
 Markers = dict[tuple[str, int], int]
-# The first and last offset of each run of duplicates.
-Runs = list[tuple[int, int]]
 
 _NAME = re.compile(
     r"\{s\d+\}:(?P<site>.+?):"
@@ -144,9 +142,7 @@ class Snapshot:
         return event.offset < self.books[shard].markers.get(event[:2], 0)
 
     def noted_duplicate(self, shard: int, event: Event) -> bool:
-        runs = self.books[shard].duplicates.get(event[:2], [])
-        at = bisect_left(runs, event.offset, key=lambda run: run[1])
-        return at < len(runs) and runs[at][0] <= event.offset
+        return is_noted(self.books[shard].duplicates.get(event[:2], []), event.offset)
 
     def _limits_of(self, day: SiteDay, number: Number) -> Markers:
         if not self._selection.has(day, number):
@@ -217,8 +213,7 @@ class Snapshot:
         """The same with the duplicates' places, at least those before its markers."""
         for log, partition in books.markers:
             members = self._client.zrange(keys.duplicates(shard, log, partition), 0, -1)
-            runs = [tuple(map(int, member.split(b"-"))) for member in members]
-            books.duplicates[log, partition] = [(first, last) for first, last in runs]
+            books.duplicates[log, partition] = read_runs(members)
         return books
 
     def _ask_markers(self, pipeline: Any, shard: int) -> None:

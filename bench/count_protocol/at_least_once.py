@@ -7,7 +7,7 @@ begins at Kafka's committed offset and commits after each batch, without waiting
 the cheapest way to count at least once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from importlib import resources
 
 from confluent_kafka import TopicPartition
@@ -60,6 +60,7 @@ class WithoutLedger(Forgetful):
         known: Known,
         now_s: int,
         offsets: Sequence[int] = (),
+        noted: Container[int] = (),
     ) -> Deltas:
         deltas = super().aggregate(page_views, known, now_s)
         deltas.ledger, deltas.clock = {}, 0

@@ -290,8 +290,6 @@ class _Run:
         """Count all sites anew, first with a process that dies on the way."""
         if not self.schedule.rebuild or self._result.deviations:
             return
-        # Of an id's copies another one may be taken than was noted, so this comes before.
-        self._command("reconcile")
         logger.debug("Rebuild, killed at %s", self.schedule.rebuild)
         armed = self._logs / "rebuild.armed"
         armed.write_text(self.schedule.rebuild)
@@ -378,14 +376,10 @@ class _Run:
             self._result.deviations.append("; ".join((f"{name.upper()}: {error}", *lines)))
 
     def _check(self) -> None:
-        if not self.schedule.rebuild:
-            self._command("reconcile")
+        self._command("reconcile")
         records = _read(self._servers.kafka.for_harness, self.topic, PARTITIONS)
         with self._servers.redis.primary.client() as store:
-            # A rebuild may count another one of two copies than was noted when they came.
-            noted = None
-            if not self.schedule.rebuild:
-                noted = checks.noted_duplicates(store, self._topic_id(), SHARDS, PARTITIONS)
+            noted = checks.noted_duplicates(store, self._topic_id(), SHARDS, PARTITIONS)
             found = recount(records, PARTITIONS, self._journal.garbage, int(time.time()), noted)
             evidence = checks.Evidence(
                 records, self._dead(), self._journal, found, self._topic_id(), SHARDS, store,

@@ -189,6 +189,25 @@ def test_it_believes_either_partition_of_a_repeated_id(pipeline: Pipeline) -> No
     assert any("ledger" in line for line in differences())
 
 
+@embedded
+@pytest.mark.parametrize("command", [["--site", SITE], []], ids=["one site", "all sites"])
+def test_a_rebuild_believes_it_too(pipeline: Pipeline, command: list[str]) -> None:
+    """Else the site's pages would be those of one copy, and the ledger that of the other."""
+    now = now_ms()
+    for number, (first, second) in enumerate([(0, 1), (1, 0)]):
+        for at, partition in enumerate((first, second)):
+            copy = page_view(f"/{number}/{partition}", f"v{partition}", id=f"{number}",
+                             retryable=True, received=now - 5_000 + 1_000 * partition)  # fmt: skip
+            pipeline.send([copy], partition=partition)
+            pipeline.count_all(2 * number + at + 1)
+    today = datetime.now(UTC).date()
+    before = pipeline.stats.pages(pipeline.site, today, today, 9)
+    assert [row["path"] for row in before] == ["/0/0", "/1/1"]
+    call_command("rebuild", *command)
+    assert pipeline.stats.pages(pipeline.site, today, today, 9) == before
+    assert differences() == []
+
+
 @apache
 def test_it_names_what_cannot_be_recounted(pipeline: Pipeline) -> None:
     pipeline.send([page_view()] * 10, partition=0)

@@ -16,6 +16,7 @@ from processing.archive_replay import ArchiveReplay, RepairWaits
 from processing.calendar import read_day
 from processing.counters import Counters, connect
 from processing.counting import MarkerMoved
+from processing.duplicate_notes import DuplicateNotes
 from processing.forgotten import fixed
 from processing.forgotten_list import read_forgotten
 from processing.log import Log, LogUnavailable
@@ -148,6 +149,8 @@ def rebuild_of(sites: list[Site], days: Days | None = None, *, whole: bool = Fal
         settings.CONSUMER_BATCH_EVENTS,
         now_ms,
         None if whole else {site.public_id for site in sites},
+        # A whole rebuild writes the notes anew.
+        None if whole else DuplicateNotes(client),
     )
     log = Log(settings.KAFKA_BOOTSTRAP_SERVERS, topic)
     return Rebuild(log, replay, Counters(client, shards), sites, days, whole)
