@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from ingest.gateway.parting import take_in_nobody
+
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
@@ -153,6 +155,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
+        take_in_nobody(self._listener)
         workers = [*self._workers, *(worker for worker, _ in self._leaving)]
         for worker in workers:
             worker.part()
