@@ -326,6 +326,12 @@ def test_it_wants_a_key_of_all_sites_or_staff(counted: CountedStore, site: Site)
     assert response.content == b"Metrics are for API keys that may read all sites and for staff.\n"
 
 
+@pytest.mark.parametrize("method", ["options", "post", "delete"])
+def test_they_are_only_read(reader: Client, method: str) -> None:
+    response = getattr(reader, method)("/metrics")
+    assert (response.status_code, response["Content-Type"][:10]) == (405, "text/plain")
+
+
 @pytest.mark.parametrize(("is_staff", "status"), [(True, 200), (False, 403)])
 def test_people_of_the_staff_may_look(counted: CountedStore, is_staff: bool, status: int) -> None:
     client = Client()
