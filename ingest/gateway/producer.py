@@ -161,7 +161,7 @@ class LoopProducer:
         error = for_code(code)
         if error is NoError:
             self._refusal = None
-            self._events -= lane.arrived(offset)
+            self._settle(lane.arrived(offset))
             self._send_soon()
         elif error.retriable:
             if error.invalid_metadata:
@@ -196,18 +196,23 @@ class LoopProducer:
         reason = self.trouble or self._refusal or _SLOW
         while self._unplaced and self._unplaced[0][1] <= now:
             delivery, _ = self._unplaced.popleft()
-            self._events -= len(delivery.messages)
+            self._settle(len(delivery.messages))
             delivery.failed(len(delivery.messages), reason)
         for lane in self._lanes:
             if lane.under_way is not None and lane.under_way.deadline <= now:
                 self._give_up(lane, reason)
-            self._events -= lane.expire(now, reason)
+            self._settle(lane.expire(now, reason))
             lane.close_batch()
 
     def _give_up(self, lane: Lane, reason: str) -> None:
-        self._events -= lane.give_up(reason)
+        self._settle(lane.give_up(reason))
         self._identity = None
         self._identify_soon()
+
+    def _settle(self, events: int) -> None:
+        """So many wait no more. Whoever was told may have produced others at once, so `_events` is
+        read here, after that: `-=` beside the telling would forget them."""
+        self._events -= events
 
     # --- Kafka, as it is now ----------------------------------------------------------
 

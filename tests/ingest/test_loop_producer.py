@@ -265,3 +265,31 @@ def test_it_is_closed_once_all_is_safe(kafka: ApacheKafka) -> None:
             log.producer.produce(Delivery(messages(1)))
 
     run(test)
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["stored", "given-up"])
+def test_whoever_is_told_may_produce_at_once(kafka: ApacheKafka, is_away: bool) -> None:
+    """As a connection does whose next request has come already."""
+    make_topic(kafka, f"at-once-{is_away}")
+    servers = "127.0.0.1:1" if is_away else kafka.bootstrap_servers
+    told: list[Delivery] = []
+
+    async def test() -> None:
+        async with sending(servers, f"at-once-{is_away}", timeout_ms=1_000) as log:
+
+            def produce(before: Delivery | None = None) -> None:
+                told.extend([before] if before else [])
+                if len(told) < 3:
+                    delivery = Delivery(messages(2))
+                    delivery.done = produce
+                    log.producer.produce(delivery)
+                    assert log.producer.waiting == 2
+
+            produce()
+            async with asyncio.timeout(30):
+                while len(told) < 3:
+                    await asyncio.sleep(0.01)
+            assert log.producer.waiting == 0
+        assert [delivery.is_safe for delivery in told] == [not is_away] * 3
+
+    run(test)
