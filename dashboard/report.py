@@ -84,9 +84,11 @@ def read_report(stats: Stats, site: Site, asked: Asked, now_ms: int) -> dict[str
         "chart_title": _chart_title(asked, kept),
         "as_of": stats.as_of(now_ms),
     }
-    dimensions, limit = ([asked.listed], LISTED_ROWS) if asked.listed else (DIMENSIONS, ROWS)
     reasons = BOT_REASON.name
-    tops = stats.tops(site, period.first, period.last, [*dimensions, reasons], limit)
+    dimensions, limit = DIMENSIONS, ROWS
+    if asked.listed:
+        dimensions, limit = [asked.listed, reasons], LISTED_ROWS
+    tops = stats.tops(site, period.first, period.last, dimensions, limit)
     found["mostly"] = mostly(tops[reasons])
     if asked.listed:
         return found | {"listed": table(tab_of(asked.listed), tops[asked.listed], query, None)}

@@ -11,9 +11,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ingest.enrichment.agent import UNKNOWN, Agent, read_agent
+from ingest.enrichment.agent import MAX_NAME, UNKNOWN, Agent, read_agent, short_version
 from ingest.enrichment.client_hints import NO_HINTS
-from ingest.known import MAX_NAME
 
 # By the name in lower case. Umami's are those of detect-browser, GoatCounter's those of gadget.
 _BROWSERS = {
@@ -131,8 +130,7 @@ def _split(text: str) -> Named:
 
 def _short(version: str) -> str:
     major, _, rest = version.partition(".")
-    minor = rest.partition(".")[0]
-    return (f"{major}.{minor}" if minor not in ("", "0") else major)[:MAX_NAME]
+    return short_version(major, rest.partition(".")[0]) or ""
 
 
 def _named(told: Named, names: dict[str, str]) -> Named:

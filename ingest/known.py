@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from ingest.enrichment.agent import MAX_NAME
 from ingest.pageview import PageView
 from ingest.refusals import Refusal
 
-MAX_NAME = 50
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
 

@@ -16,7 +16,7 @@
 --            that are kept in the bucket
 --   visits   {{key, may be dropped at (ms), {visitor, …}, {was, …}, {is, …}}, …}; "": none
 --   now      {{pages, sources, countries, sorted set, forget before (ms),
---              {visitor, arrival, path, source, country, …}}, …}
+--              {visitor, …}, {arrival, …}, {path, …}, {source and referrer, …}, {country, …}}, …}
 --   feed     {{key, {arrival, event, …}}, …}
 --   duplicates {{key, first, last offset}, …} in the order of the log
 --   states   {{key, last arrival, last ts}, …}

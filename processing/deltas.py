@@ -54,7 +54,7 @@ class Deltas:
     most_values: int = 1_000
     # (key, when it may be dropped (ms), [visitor, visit as it was, as it is, …])
     visits: list[tuple[str, int, list[str]]] = field(default_factory=list)
-    # site → visitor → (arrival in ms, path, source, country)
+    # site → visitor → (arrival in ms, path, source and referrer as one, country)
     now: dict[keys.SiteKeys, dict[str, tuple[int, str, str, str]]] = field(default_factory=dict)
     # Visitors whose last arrival, in ms, is before this are gone.
     gone_before: int = 0

@@ -126,8 +126,8 @@ class Rebuild:
     def count(self) -> Iterator[int]:
         """Count archive and log up to where the live numbers are; yields events, a batch a step.
 
-        Goes on where an earlier try of the same rebuild stopped. Raises `RepairWaits`,
-        `LogUnavailable`, `redis.RedisError`: then it is to be called again.
+        Goes on where an earlier try of the same rebuild stopped. Raises `NotSwapped`,
+        `RepairWaits`, `LogUnavailable`, `redis.RedisError`: then it is to be called again.
         """
         self._drop_abandoned()
         for events in self._count():

@@ -12,6 +12,7 @@ from processing import keys
 from processing.aggregation import BOT, COUNTED, DUPLICATE, EXPIRED, FORGOTTEN, INVALID, LATE
 from processing.archive import Archive
 from processing.counters import RedisClient, connect
+from processing.duplicate_notes import is_noted, read_runs
 from processing.forgotten_list import read_forgotten
 from processing.history import Archived, Event, find_archived, page_view_in, written
 from processing.models import Segment
@@ -163,7 +164,7 @@ class Receipts:
             keys.duplicates(shard, log, partition), offset, "+inf", byscore=True, offset=0, num=1
         )
         marker, runs = pipeline.execute()
-        return int(marker or 0) > offset, any(int(r.split(b"-")[0]) <= offset for r in runs)
+        return int(marker or 0) > offset, is_noted(read_runs(runs), offset)
 
     def _was_logged(self, place: Place, log: str) -> bool:
         """Whether the log has passed this offset, although nobody holds the event."""

@@ -16,7 +16,7 @@ from ingest.enrichment.client_hints import ClientHints
 
 # Longer ones are no browser's.
 MAX_AGENT = 512
-_MAX_NAME = 50
+MAX_NAME = 50
 _WANTED = Domain.USER_AGENT | Domain.OS
 _form = re.compile(r"\bMobile\b|\biOS$")
 _OS_NAMES = {"Mac OS X": "macOS", "Chromium OS": "Chrome OS"}
@@ -65,27 +65,28 @@ def remembered(agent: str, hints: ClientHints) -> Agent:
 def _browser(parsed: UserAgent | None, hints: ClientHints) -> tuple[str | None, str | None]:
     hinted = hints.browser()
     if hinted is not None:
-        return hinted[0][:_MAX_NAME], hinted[1]
+        return hinted[0][:MAX_NAME], hinted[1]
     if parsed is None:
         return None, None
     name = " ".join(_form.sub(" ", parsed.family).split()) or parsed.family
-    return name[:_MAX_NAME], _version(parsed.major, parsed.minor)
+    return name[:MAX_NAME], short_version(parsed.major, parsed.minor)
 
 
 def _os(parsed: OS | None, hints: ClientHints) -> tuple[str | None, str | None]:
     if hints.is_windows_11:
         return "Windows", "11"
     if parsed is None:
-        return hints.platform_name[:_MAX_NAME] or None, None
+        return hints.platform_name[:MAX_NAME] or None, None
     name = _OS_NAMES.get(parsed.family, parsed.family)
-    return name[:_MAX_NAME], _version(parsed.major, parsed.minor)
+    return name[:MAX_NAME], short_version(parsed.major, parsed.minor)
 
 
-def _version(major: str | None, minor: str | None) -> str | None:
+def short_version(major: str | None, minor: str | None) -> str | None:
+    """“131” or “18.1”; None where there is none."""
     if not major:
         return None
     text = f"{major}.{minor}" if minor and minor != "0" else major
-    return text[:_MAX_NAME]
+    return text[:MAX_NAME]
 
 
 def _device(agent: str, os: str | None, hints: ClientHints) -> str | None:
