@@ -23,6 +23,7 @@ from dashboard.balance import STATES, read_balance, read_site_balance
 from dashboard.models import ApiKey
 from ingest.models import Site
 from ingest.refusals import ERROR_SCHEMA, Refusal
+from ingest.too_large import HEAD_TOO_LARGE
 from processing.aggregation import CATEGORIES, EXPIRED, HOLES
 from processing.calendar import read_day, today
 from processing.history_stats import DAY, INTERVALS
@@ -34,9 +35,10 @@ from processing.stats import Stats, now_ms
 
 MOST_DAYS = 3_660
 MOST_PAGES = 1_000
+USUAL_LIMIT = 100
 # Eighteen digits fit into 64 bits.
-_RECEIPT = re.compile(r"(?P<partition>\d{1,9})-(?P<offset>\d{1,18})", re.ASCII)
-_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+_RECEIPT = re.compile("([0-9]{1,9})-([0-9]{1,18})")
+_TOPIC_ID = re.compile("[A-Za-z0-9_-]{22}")
 
 
 @cache
@@ -100,8 +102,8 @@ def _read_day(request: Request, name: str, default: date) -> date:
         raise Refusal(400, name, text, "not a day; write YYYY-MM-DD") from None
 
 
-def read_limit(request: Request, default: int = 100) -> int:
-    text = request.query_params.get("limit") or str(default)
+def read_limit(request: Request) -> int:
+    text = request.query_params.get("limit") or str(USUAL_LIMIT)
     if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= MOST_PAGES:
         raise Refusal(400, "limit", text, f"must be a whole number from 1 to {MOST_PAGES}")
     return int(text)
@@ -121,7 +123,7 @@ def read_place(request: Request, receipt: str) -> Place:
         raise Refusal(400, "receipt", receipt, "not a receipt; write it as it was given: 3-0")
     if log is not None and _TOPIC_ID.fullmatch(log) is None:
         raise Refusal(400, "log", log, "not a topic id; write its 22 characters as in the ledger")
-    return Place(int(parts["partition"]), int(parts["offset"]), log)
+    return Place(int(parts[1]), int(parts[2]), log)
 
 
 class ReadEndpoint(APIView):
@@ -178,6 +180,7 @@ def answers(schema: dict[str, Any]) -> dict[int, OpenApiResponse]:
         403: "The key, or the user, may not read that.",
         404: "It does not exist.",
         406: "The answer is JSON, and Accept does not name it.",
+        431: HEAD_TOO_LARGE,
         503: "A part that is needed does not answer; see Retry-After.",
     }
     described = {code: OpenApiResponse(ERROR_SCHEMA, what) for code, what in refusals.items()}
@@ -201,6 +204,9 @@ DAYS = [
     ),
     OpenApiParameter("to", OpenApiTypes.DATE, description="Last day. Default: today."),
 ]
+LIMIT = OpenApiParameter(
+    "limit", {"type": "integer", "minimum": 1, "maximum": MOST_PAGES, "default": USUAL_LIMIT}
+)
 
 
 class ReceiptView(ReadEndpoint):
@@ -208,7 +214,15 @@ class ReceiptView(ReadEndpoint):
         summary="What became of one event",
         description="`receipt` is what `track` answered. Where the topic was made again, `log` "
         "names the log that it is of.",
-        parameters=[OpenApiParameter("log", str, description="Topic id. Default: the present.")],
+        parameters=[
+            OpenApiParameter("receipt", str, "path", pattern=f"^{_RECEIPT.pattern}$"),
+            OpenApiParameter(
+                "log",
+                str,
+                pattern=f"^{_TOPIC_ID.pattern}$",
+                description="Topic id. Default: the present.",
+            ),
+        ],
         responses=answers(
             response_of(
                 receipt=TEXT,

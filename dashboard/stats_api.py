@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from dashboard.api import (
     COUNT,
     DAYS,
+    LIMIT,
     TEXT,
     Days,
     ReadEndpoint,
@@ -54,7 +55,12 @@ class TotalsView(ReadEndpoint):
 
 
 _METRIC = {"type": "string", "enum": ["pageviews", "visits", "events", "bots"]}
-_DIMENSION = f"{', '.join(ASKABLE)} or {PROPERTY_OF}<name>."
+_DIMENSION = {
+    "anyOf": [
+        {"type": "string", "enum": list(ASKABLE)},
+        {"type": "string", "pattern": f"^{PROPERTY_OF}.+", "description": "A property's values."},
+    ]
+}
 
 
 def _unknown(dimension: str) -> Refusal:
@@ -74,7 +80,7 @@ class TimeseriesView(ReadEndpoint):
         parameters=[
             *DAYS,
             OpenApiParameter("interval", str, enum=list(INTERVALS), description=f"Default: {DAY}."),
-            OpenApiParameter("dimension", str, description=_DIMENSION),
+            OpenApiParameter("dimension", _DIMENSION),
             OpenApiParameter("value", str, description="One of its values."),
         ],
         responses=answers(
@@ -117,11 +123,7 @@ class TopView(ReadEndpoint):
         "events and properties events, of `bot_page` and `bot_reason` page views of bots. `total` "
         "counts all that has a value; `other`, of it, what is not kept value by value; `values` "
         f"says how many values are kept. `{PROPERTY_OF}<name>` asks for one property's values.",
-        parameters=[
-            OpenApiParameter("dimension", str, required=True, description=_DIMENSION),
-            *DAYS,
-            OpenApiParameter("limit", int, description="1 to 1000, default 100."),
-        ],
+        parameters=[OpenApiParameter("dimension", _DIMENSION, required=True), *DAYS, LIMIT],
         responses=answers(
             response_of(
                 dimension=TEXT,
@@ -149,7 +151,7 @@ class TopView(ReadEndpoint):
 class PagesView(ReadEndpoint):
     @extend_schema(
         summary="The most viewed pages of some days",
-        parameters=[*DAYS, OpenApiParameter("limit", int, description="1 to 1000, default 100.")],
+        parameters=[*DAYS, LIMIT],
         responses=answers(
             response_of(results=list_of(path=TEXT, pageviews=COUNT, visitors=COUNT, bots=COUNT))
         ),

@@ -1,33 +1,14 @@
 """Refuses bodies that are too large, behind any ASGI server. `manage.py serve` refuses them
 itself, before they are read (`tracker_site/http_request.py`)."""
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ingest.cors import HEADERS
+from ingest.too_large import body_too_large, header_lines, last_reply
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
-
-
-def too_large(limit: int) -> dict[str, Any]:
-    """The error that every door answers with 413."""
-    reason = f"the body is larger than {limit} bytes; send fewer events a request"
-    return {"error": {"field": "body", "value": None, "reason": reason}}
-
-
-def refusal(limit: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the 413. Any page may read it: it holds nobody's data."""
-    body = json.dumps(too_large(limit)).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        **HEADERS,
-    }
-    return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
 
 
 class _TooLarge(Exception):
@@ -69,8 +50,13 @@ class BodyLimit:
         return counted
 
     async def _refuse(self, send: Send) -> None:
-        headers, body = refusal(self._limit)
+        reply = last_reply(body_too_large(self._limit))
         await send(
-            {"type": "http.response.start", "status": 413, "headers": headers, "trailers": False}
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": header_lines(reply),
+                "trailers": False,
+            }
         )
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": False})

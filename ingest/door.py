@@ -99,20 +99,20 @@ class One(Accepted[Answer]):
 class Many(Accepted[Answer]):
     """The events of a batch, some of them refused."""
 
-    __slots__ = ("results",)
+    __slots__ = ("_results",)
 
     def __init__(self, results: list[PageView | Refusal]) -> None:
         super().__init__([message_of(view) for view in results if isinstance(view, PageView)])
-        self.results = results
+        self._results = results
 
     def answer(self) -> Answer:
         """Once it is known of each whether it is safe."""
-        results = _results(self.results, self.receipts)
+        results = _results(self._results, self.receipts)
         if not self.is_safe:
             return _unavailable(self.trouble, results)
         accepted, all_ = len(self.messages), len(results)
         body = {"accepted": accepted, "refused": all_ - accepted, "results": results}
-        return Answer(202 if accepted else 400, _encode(body), bots=bots_of(self.results))
+        return Answer(202 if accepted else 400, _encode(body), bots=bots_of(self._results))
 
 
 class Door:
@@ -175,6 +175,23 @@ class Door:
 
     def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
+        results = self._read_results(body, sender)
+        return results if isinstance(results, Answer) else Many(results)
+
+    def read_import(self, body: bytes) -> Many | Answer:
+        """The same with what is known of each event: for who is authorised only. Of visitors the
+        sender tells nothing."""
+        results = self._read_results(body, Sender(address="", agent=""))
+        if isinstance(results, Answer):
+            return results
+        try:
+            known = read_known(body)
+        except Refusal as refusal:
+            return refused(refusal)
+        return Many([with_known(*pair) for pair in zip(results, known, strict=True)])
+
+    def _read_results(self, body: bytes, sender: Sender) -> list[PageView | Refusal] | Answer:
+        """What becomes of each event of a batch; an answer where all of it is refused."""
         try:
             events, now, told = read_batch(body), now_ms(), self.of_sender(sender)
             results = [self.try_event(event, told, now) for event in events]
@@ -183,19 +200,7 @@ class Door:
         except DatabaseError:
             return _no_sites()
         page_views = (result for result in results if isinstance(result, PageView))
-        return self._refuse_throttled(page_views) or Many(results)
-
-    def read_import(self, body: bytes) -> Many | Answer:
-        """The same with what is known of each event: for who is authorised only. Of visitors the
-        sender tells nothing."""
-        read = self.read_many(body, Sender(address="", agent=""))
-        if isinstance(read, Answer):
-            return read
-        try:
-            known = read_known(body)
-        except Refusal as refusal:
-            return refused(refusal)
-        return Many([with_known(*pair) for pair in zip(read.results, known, strict=True)])
+        return self._refuse_throttled(page_views) or results
 
     def deliver(
         self, accepted: Accepted[AnswerT], done: Callable[[Accepted[AnswerT]], None]
@@ -265,16 +270,23 @@ def method_not_allowed(method: str, allowed: str = ALLOWED_METHODS) -> bytes:
     return error_body(None, None, f"{method} is not allowed here; send {allowed}")
 
 
-def image_reply(answer: Answer) -> Reply:
-    """An answer to who loads an image: a browser shows nothing of it, and must not keep it."""
-    headers = [("Cache-Control", "no-store")]
+def json_reply(answer: Answer) -> Reply:
+    """An answer to who sent events."""
+    headers: list[tuple[str, str]] = []
     if answer.retry_after:
         headers.append(("Retry-After", str(answer.retry_after)))
     if answer.bots:
         headers.append(("X-Tracker-Bot", answer.bots))
-    if answer.status == 202:
-        return Reply(200, GIF, "image/gif", tuple(headers))
     return Reply(answer.status, answer.body, "application/json", tuple(headers))
+
+
+def image_reply(answer: Answer) -> Reply:
+    """An answer to who loads an image: a browser shows nothing of it, and must not keep it."""
+    reply = json_reply(answer)
+    reply = reply._replace(headers=(("Cache-Control", "no-store"), *reply.headers))
+    if answer.status == 202:
+        return reply._replace(status=200, body=GIF, content_type="image/gif")
+    return reply
 
 
 def refused(refusal: Refusal) -> Answer:

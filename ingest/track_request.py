@@ -4,7 +4,7 @@
 OpenAPI document its schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -227,3 +227,11 @@ def event_schema() -> dict[str, Any]:
     # What the decoder leaves to `enrichment.path`, which says more of what is wrong.
     schema["properties"]["page_url"]["pattern"] = "^(/|[Hh][Tt][Tt][Pp][Ss]?://)"
     return schema
+
+
+def text_schemas(names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same of single fields that come as text, as in a query."""
+    fields = event_schema()["properties"]
+    for name in names:
+        kinds = fields[name].get("anyOf", [fields[name]])
+        yield name, next(kind for kind in kinds if kind["type"] == "string")

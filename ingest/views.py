@@ -20,13 +20,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ingest.acceptance import Sender
-from ingest.body_limit import too_large
 from ingest.door import (
     ALLOWED_METHODS,
     Answer,
     Many,
     One,
     image_reply,
+    json_reply,
     method_not_allowed,
     refused,
 )
@@ -40,7 +40,8 @@ from ingest.process_door import process_door
 from ingest.refusals import ERROR_SCHEMA, Refusal
 from ingest.reply_response import response_of
 from ingest.request_sender import sender_of
-from ingest.track_request import MAX_BATCH_EVENTS, event_schema
+from ingest.too_large import HEAD_TOO_LARGE, body_too_large
+from ingest.track_request import MAX_BATCH_EVENTS, event_schema, text_schemas
 
 Read = Callable[[bytes, Sender], One | Many | Answer]
 
@@ -55,7 +56,7 @@ class BodyParser(BaseParser):
     ) -> Any:
         body: bytes = stream.read(settings.MAX_BODY_BYTES + 1)
         if len(body) > settings.MAX_BODY_BYTES:
-            raise Refusal(413, "body", None, too_large(settings.MAX_BODY_BYTES)["error"]["reason"])
+            raise body_too_large(settings.MAX_BODY_BYTES)
         return body
 
 
@@ -88,13 +89,7 @@ class _TrackEndpoint(APIView):
         return HttpResponse(body, "application/json", 405, headers={"Allow": self.allowed})
 
     def answer(self, request: Request, read: Read) -> HttpResponse:
-        answer = _counted(lambda: self._answer(request, read))
-        response = HttpResponse(answer.body, "application/json", answer.status)
-        if answer.retry_after:
-            response["Retry-After"] = str(answer.retry_after)
-        if answer.bots:
-            response["X-Tracker-Bot"] = answer.bots
-        return response
+        return response_of(json_reply(_counted(lambda: self._answer(request, read))))
 
     @staticmethod
     def _answer(request: Request, read: Read) -> Answer:
@@ -193,6 +188,7 @@ _REFUSALS = {
     413: OpenApiResponse(ERROR_SCHEMA, "The body is too large."),
     415: OpenApiResponse(ERROR_SCHEMA, "Send application/json or text/plain."),
     429: OpenApiResponse(ERROR_SCHEMA, "Too many requests; see Retry-After."),
+    431: OpenApiResponse(ERROR_SCHEMA, HEAD_TOO_LARGE),
     503: OpenApiResponse(ERROR_SCHEMA, _TRY_AGAIN),
 }
 _BATCH_REFUSALS = {
@@ -281,7 +277,7 @@ class PixelView(_TrackEndpoint):
     @extend_schema(
         summary="Send one page view by loading an image",
         description="For `<noscript>`. The page is `page_url`, or what the `Referer` header says.",
-        parameters=[OpenApiParameter(name, str) for name in FIELDS],
+        parameters=[OpenApiParameter(name, schema) for name, schema in text_schemas(FIELDS)],
         responses={
             (200, "image/gif"): OpenApiResponse(
                 OpenApiTypes.BINARY, "Safe in Kafka: a transparent pixel."

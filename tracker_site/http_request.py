@@ -1,17 +1,25 @@
 """Daphne's HTTP request, with what Daphne leaves out: it reads a whole body, however large,
-before the application sees anything of it, and it never closes a connection."""
+before the application sees anything of it, it never closes a connection, and it answers nothing
+where an address is too long."""
 
 import asyncio
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
+from twisted.web.http import HTTPChannel
 
-from ingest.body_limit import refusal
+from ingest.refusals import Refusal
+from ingest.too_large import (
+    LINGER_SECONDS,
+    MOST_HEAD_BYTES,
+    body_too_large,
+    head_too_large,
+    header_lines,
+    last_reply,
+)
 
-# For so long a refused body is still read and thrown away: closed at once, the connection
-# would be reset, and the sender would see that instead of the answer.
-_LINGER_SECONDS = 2.0
+_REASONS = {413: b"Content Too Large", 431: b"Request Header Fields Too Large"}
 # A line break of Latin-1, and half of many a letter in UTF-8 (Å, …), in which some browsers and
 # programs write addresses. RFC 9110 allows the byte; Daphne would refuse the request.
 _NEXT_LINE = b"\x85"
@@ -69,20 +77,49 @@ class HttpRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
     def _is_too_large(self, length: int) -> bool:
         if length > settings.MAX_BODY_BYTES and not self._refused:
             self._refused = True
-            self._refuse()
+            _refuse(self.channel, body_too_large(settings.MAX_BODY_BYTES))
         return self._refused
 
-    def _refuse(self) -> None:
-        headers, body = refusal(settings.MAX_BODY_BYTES)
-        lines = [b"HTTP/1.1 413 Content Too Large", *(b"%s: %s" % header for header in headers)]
-        self.channel.transport.write(b"\r\n".join([*lines, b"", body]))
-        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.channel.loseConnection)
+
+class HttpChannel(HTTPChannel):
+    """A connection. Twisted takes half of this, and closes it without a word at longer lines."""
+
+    MAX_LENGTH = totalHeadersSize = MOST_HEAD_BYTES
+    _refused = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._refused:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> Any:
+        """Of a head; what is true ends the reading."""
+        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+            return self.lineLengthExceeded(line)
+        return super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def lineLengthExceeded(self, line: bytes) -> bool:
+        self._refused = True
+        _refuse(self, head_too_large())
+        return True
+
+
+def _refuse(channel: Any, refusal: Refusal) -> None:
+    """The last answer on this connection."""
+    reply = last_reply(refusal)
+    lines = [
+        b"HTTP/1.1 %d %s" % (reply.status, _REASONS[reply.status]),
+        *(b"%s: %s" % header for header in header_lines(reply)),
+    ]
+    channel.transport.write(b"\r\n".join([*lines, b"", reply.body]))
+    asyncio.get_running_loop().call_later(LINGER_SECONDS, channel.loseConnection)
 
 
 class HttpFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
-    """Makes connections whose requests are these."""
+    """Makes these connections. Daphne would put requests of its own into them."""
+
+    protocol = HttpChannel
 
     def buildProtocol(self, addr: Any) -> Any:
-        protocol = super().buildProtocol(addr)
-        protocol.requestFactory = HttpRequest
-        return protocol
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = HttpRequest
+        return channel

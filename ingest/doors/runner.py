@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError
 
-from ingest.body_limit import too_large
 from ingest.delivery import Accepted
 from ingest.door import NO_SITES, Door, bots_of, message_of, now_ms, unavailable
 from ingest.doors.endpoint import (
@@ -28,6 +27,7 @@ from ingest.enrichment.crawler import is_program
 from ingest.pageview import PageView
 from ingest.refusals import Refusal
 from ingest.sender import Sender
+from ingest.too_large import body_too_large
 from ingest.track_request import MAX_BATCH_EVENTS, read_fields
 
 _GZIP = 31  # zlib's name for it
@@ -132,7 +132,7 @@ def _gunzip(packed: bytes, most: int) -> bytes:
     except zlib.error as error:
         raise Refusal(400, "body", None, f"the body is not gzip: {error}") from None
     if len(body) > most:
-        raise Refusal(413, "body", None, too_large(most)["error"]["reason"])
+        raise body_too_large(most)
     if not unpacker.eof:
         raise Refusal(400, "body", None, "the gzip body is not whole")
     return body

@@ -8,16 +8,15 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
-from ingest.body_limit import too_large
 from ingest.door import method_not_allowed
 from ingest.doors.endpoint import HEADERS, DoorRequest, Endpoint
 from ingest.doors.endpoints import ENDPOINTS
 from ingest.doors.runner import Answered, TrackerDoors, preflight, refuse
 from ingest.metrics import count_request
 from ingest.process_door import process_doors
-from ingest.refusals import Refusal
 from ingest.reply_response import response_of
 from ingest.request_sender import sender_of
+from ingest.too_large import body_too_large
 
 
 def _view(endpoint: Endpoint) -> Callable[[HttpRequest], HttpResponse]:
@@ -46,7 +45,7 @@ def _answer(doors: TrackerDoors, endpoint: Endpoint, request: HttpRequest) -> An
         read = read_request(request, request.body)
     except RequestDataTooBig:
         limit = doors.most_body_bytes
-        refusal = Refusal(413, "body", None, too_large(limit)["error"]["reason"])
+        refusal = body_too_large(limit)
         return refuse(endpoint, read_request(request, b""), refusal)
     translated = doors.read(endpoint, read, sender_of(request))
     if isinstance(translated, Answered):

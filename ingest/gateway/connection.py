@@ -11,18 +11,21 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from ingest.body_limit import refusal
 from ingest.door import RETRY_AFTER_SECONDS, error_body
 from ingest.doors.endpoint import HEADERS as DOOR_HEADERS
 from ingest.opt_out import opt_out
+from ingest.refusals import Refusal
+from ingest.too_large import (
+    LINGER_SECONDS,
+    MOST_HEAD_BYTES,
+    body_too_large,
+    head_too_large,
+    header_lines,
+    last_reply,
+)
 
 if TYPE_CHECKING:
     from ingest.gateway.server import Server
-
-MOST_HEAD_BYTES = 32_768
-# For so long a refused body is still read and thrown away: closed at once, the connection
-# would be reset, and the sender would see that instead of the answer.
-LINGER_SECONDS = 2.0
 
 
 class Request:
@@ -126,7 +129,7 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserError:
                 self._refuse(400, error_body(None, None, "this is not HTTP/1.1 as RFC 9112 has it"))
         if self._request is not None and self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(431, error_body(None, None, f"headers over {MOST_HEAD_BYTES} bytes"))
+            self._refuse_too_large(head_too_large())
 
     def _receive_in_pieces(self, data: bytes) -> None:
         """A read may bring a head at once that is far too long."""
@@ -300,9 +303,12 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"%s%s%s\r\n%s" % (head, close, length, body))
 
     def refuse_body(self) -> None:
-        headers, body = refusal(self.server.most_body_bytes)
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self._refuse_with(413, lines, body)
+        self._refuse_too_large(body_too_large(self.server.most_body_bytes))
+
+    def _refuse_too_large(self, refusal: Refusal) -> None:
+        reply = last_reply(refusal)
+        lines = b"".join(b"%s: %s\r\n" % header for header in header_lines(reply))
+        self._refuse_with(reply.status, lines, reply.body)
 
     def _refuse(self, status: int, body: bytes, headers: bytes = b"") -> None:
         length = b"content-length: %d\r\n" % len(body)

@@ -25,7 +25,7 @@ def accepted(request: Request, answer: Answer) -> Accepted:
     path = request.target.partition(b"?")[0]
     if answer.status == 503:
         return Accepted(0, ANY)
-    if path.startswith(b"/api/v1/track"):
+    if path.startswith((b"/api/v1/track", b"/api/v1/import")):
         return _ours(path, request.method, answer)
     told = _DOORS.get(path, _nothing)
     if request.method not in ("GET", "POST"):

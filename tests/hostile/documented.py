@@ -12,11 +12,14 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 
-from tests.hostile.hostile_requests import Header, Request
+from tests.hostile.hostile_requests import Request
+from tests.hostile.hostile_values import Header
 from tests.hostile.product import SITE
 from tests.hostile.wire import Answer
 
 _BASE = "http://localhost"
+# Of the first event that a session sends.
+RECEIPT = "0-0"
 # Said by the library of itself; the last are ours to say.
 _DROPPED = {"connection", "content-length", "host", "accept-encoding", "x-schemathesis-testcaseid"}
 
@@ -76,14 +79,9 @@ def operations(document: dict[str, Any]) -> dict[str, Operation]:
 
 
 def _request(case: Any, who: tuple[Header, ...], at_home: bool) -> Request:
-    """`at_home`: at a site that there is, which no document could know."""
-    if at_home and "site" in case.path_parameters:
-        case.path_parameters["site"] = SITE
-    if at_home and isinstance(case.body, dict):
-        events = case.body.get("events")
-        for event in events if isinstance(events, list) else [case.body]:
-            if isinstance(event, dict):
-                event["site"] = SITE
+    """`at_home`: of a site and an event that there are, which no document could know."""
+    if at_home:
+        _bring_home(case)
     sent = requests.Request(**case.as_transport_kwargs(base_url=_BASE)).prepare()
     url = urlsplit(sent.url or "")
     target = url.path + (f"?{url.query}" if url.query else "")
@@ -95,7 +93,20 @@ def _request(case: Any, who: tuple[Header, ...], at_home: bool) -> Request:
     body = sent.body or b""
     assert isinstance(body, str | bytes)
     data = body.encode() if isinstance(body, str) else body
-    return Request(sent.method or "", target.encode("latin-1"), (*headers, *who), data)
+    request = Request(sent.method or "", target.encode("latin-1"), (*headers, *who), data)
+    return request.signed() if at_home and url.path == "/api/v1/import" else request
+
+
+def _bring_home(case: Any) -> None:
+    for parameters in (case.path_parameters, case.query):
+        for name, right in (("site", SITE), ("receipt", RECEIPT)):
+            if parameters and name in parameters:
+                parameters[name] = right
+    if isinstance(case.body, dict):
+        events = case.body.get("events")
+        for event in events if isinstance(events, list) else [case.body]:
+            if isinstance(event, dict):
+                event["site"] = SITE
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from django.conf import settings
+
 from tests.conftest import Servers, make_topic
 from tests.processing.pipeline import wait_for
 from tests.tracker_site.web import Gateway, Web
@@ -120,7 +122,8 @@ def running(directory: Path, servers: Servers, database_url: str) -> Iterator[Pr
         "KAFKA_DELIVERY_TIMEOUT_MS": "20000",
         "MAX_BODY_BYTES": str(LIMIT),
         "RATE_LIMIT_ADDRESS": "0",
-        "SECRET_KEY": "the-same-for-all-of-them-so-that-sessions-are-known",
+        # The same for all of them, so that sessions are known, and ours, so that we may import.
+        "SECRET_KEY": settings.SECRET_KEY,
         "LOG_FORMAT": "text",
         "TRUSTED_PROXIES": "127.0.0.0/8",
         "ALLOWED_HOSTS": "localhost,127.0.0.1",

@@ -16,7 +16,8 @@ from hypothesis.errors import HypothesisException
 from tests.hostile import hostile_requests as hostile
 from tests.hostile.accepted import ANY, Accepted, accepted
 from tests.hostile.documented import Operation, operations
-from tests.hostile.hostile_requests import Header, Request
+from tests.hostile.hostile_requests import Request
+from tests.hostile.hostile_values import Header
 from tests.hostile.kafka_log import KafkaLog
 from tests.hostile.product import SITE, Product
 from tests.hostile.wire import Answer, Wire
@@ -240,10 +241,13 @@ def kinds_of(product: Product) -> list[Kind]:
     """Every operation of the document that the product serves, and what no document describes."""
     served = product.doors["serve"].get("/api/schema", as_json=False)
     of_document = operations(json.loads(json.dumps(yaml.safe_load(served.body), default=str)))
-    track, batch, pixel = (
+    track, batch, imported, pixel = (
         of_document[label]
-        for label in ("POST /api/v1/track", "POST /api/v1/track/batch", "GET /api/v1/track.gif")
-    )
+        for label in (
+            "POST /api/v1/track", "POST /api/v1/track/batch", "POST /api/v1/import",
+            "GET /api/v1/track.gif",
+        )
+    )  # fmt: skip
     nobody: st.SearchStrategy[tuple[Header, ...]] = st.just(())
     readers = st.sampled_from([*([_bearer(product.keys["all"])] * 4), _bearer(product.keys["one"]),
                                _bearer("pvt_00000000_x"), ()])  # fmt: skip
@@ -265,6 +269,7 @@ def kinds_of(product: Product) -> list[Kind]:
         for one in (track, batch)
     ]
     kinds.append(Kind("pixel", "serve", hostile.pixel_requests(), 4, pixel))
+    kinds.append(Kind("import", "serve", hostile.import_requests(), 4, imported))
     kinds.append(Kind("pages", "serve", hostile.page_requests(product.keys), 14))
     for door in product.doors:
         kinds += [

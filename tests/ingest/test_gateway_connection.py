@@ -16,9 +16,10 @@ import uvloop
 from ingest.door import Door
 from ingest.doors.runner import TrackerDoors
 from ingest.gateway import server as server_module
-from ingest.gateway.connection import MOST_HEAD_BYTES, Request
+from ingest.gateway.connection import Request
 from ingest.gateway.routes import Routes
 from ingest.gateway.server import Server
+from ingest.too_large import MOST_HEAD_BYTES
 from tests.processing.pipeline import wait_for
 
 LIMIT = 100_000

@@ -9,9 +9,11 @@ from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from ingest.too_large import MOST_HEAD_BYTES
 from processing.log import Log
 from tests.conftest import Servers, make_topic, run_command
 from tests.processing.pipeline import wait_for
@@ -134,6 +136,42 @@ def test_it_lets_browsers_read_the_refusal(web: Web) -> None:
         response = client.getresponse()
         assert response.status == 413
         assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+# --- Large heads -----------------------------------------------------------------------
+
+LINE = b"X-A: " + b"a" * 1_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"a" * (2 * MOST_HEAD_BYTES),
+        b"GET /" + b"a" * (2 * MOST_HEAD_BYTES) + b" HTTP/1.1\r\n\r\n",
+        HEAD + LINE * 70,
+        HEAD + LINE * 70 + b"\r\n",
+    ],
+    ids=["endless-target", "target", "endless-headers", "headers"],
+)
+def test_it_refuses_a_large_head(web: Web, sent: bytes) -> None:
+    with web.connect() as client:
+        client.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+        assert answer(client)[0] == 400
+        client.sendall(sent)
+        status, body = answer(client)
+        assert (status, body["error"]["field"]) == (431, "headers")
+        assert str(MOST_HEAD_BYTES) in body["error"]["reason"]
+        assert is_closed(client)
+
+
+def test_it_takes_an_address_as_long_as_its_fields_may_be(web: Web) -> None:
+    """Twisted by itself would close the connection without a word."""
+    referrer = "https://a.example/" + "ä" * 4_000
+    query = urlencode({"page_url": "/home", "site": "localhost", "referrer": referrer})
+    with closing(HTTPConnection("127.0.0.1", web.port, timeout=15)) as client:
+        client.request("GET", f"/api/v1/track.gif?{query}")
+        response = client.getresponse()
+        assert (response.status, response.headers["Content-Type"]) == (200, "image/gif")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
