@@ -131,6 +131,8 @@ class Door:
         throttled = self.throttle_address(address)
         if throttled is not None:
             return refused(throttled)
+        if content_type in MEDIA_TYPES:
+            return None
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             reason = f"send {' or '.join(MEDIA_TYPES)}"
@@ -150,10 +152,9 @@ class Door:
             )
         return None
 
-    def read_one(self, body: bytes, sender: Sender) -> One | Answer:
-        """One event."""
+    def read_one(self, body: bytes, told: Told) -> One | Answer:
+        """One event; `told` is what `of_sender` says of its sender."""
         try:
-            told = self.of_sender(sender)
             page_view = self._acceptance.accept(read_event(body), told, now_ms())
         except Refusal as refusal:
             return refused(refusal)
@@ -161,27 +162,27 @@ class Door:
             return _no_sites()
         return self._refuse_throttled((page_view,)) or One(page_view)
 
-    def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
+    def read_pixel(self, query: str, referer: str, told: Told) -> One | Answer:
         """One event of a browser that can only load an image; it has no body whose type matters.
         Its answer is told by `image_reply`."""
-        throttled = self.throttle_address(sender.address)
+        throttled = self.throttle_address(told.sender.address)
         if throttled is not None:
             return refused(throttled)
         try:
             body = read_pixel(query, referer)
         except Refusal as refusal:
             return refused(refusal)
-        return self.read_one(body, sender)
+        return self.read_one(body, told)
 
-    def read_many(self, body: bytes, sender: Sender) -> Many | Answer:
+    def read_many(self, body: bytes, told: Told) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""
-        results = self._read_results(body, sender)
+        results = self._read_results(body, told)
         return results if isinstance(results, Answer) else Many(results)
 
     def read_import(self, body: bytes) -> Many | Answer:
         """The same with what is known of each event: for who is authorised only. Of visitors the
         sender tells nothing."""
-        results = self._read_results(body, Sender(address="", agent=""))
+        results = self._read_results(body, self.of_sender(Sender(address="", agent="")))
         if isinstance(results, Answer):
             return results
         try:
@@ -190,10 +191,10 @@ class Door:
             return refused(refusal)
         return Many([with_known(*pair) for pair in zip(results, known, strict=True)])
 
-    def _read_results(self, body: bytes, sender: Sender) -> list[PageView | Refusal] | Answer:
+    def _read_results(self, body: bytes, told: Told) -> list[PageView | Refusal] | Answer:
         """What becomes of each event of a batch; an answer where all of it is refused."""
         try:
-            events, now, told = read_batch(body), now_ms(), self.of_sender(sender)
+            events, now = read_batch(body), now_ms()
             results = [self.try_event(event, told, now) for event in events]
         except Refusal as refusal:
             return refused(refusal)
@@ -226,7 +227,7 @@ class Door:
         return accepted.answer()
 
     def of_sender(self, sender: Sender) -> Told:
-        """What `try_event` has to know of who sent a request's events."""
+        """What has to be known of who sent a request's events."""
         return self._acceptance.of_sender(sender)
 
     def try_event(self, event: TrackRequest | Refusal, told: Told, now: int) -> PageView | Refusal:

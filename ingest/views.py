@@ -19,7 +19,6 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ingest.acceptance import Sender
 from ingest.door import (
     ALLOWED_METHODS,
     Answer,
@@ -30,6 +29,7 @@ from ingest.door import (
     method_not_allowed,
     refused,
 )
+from ingest.enrichment.steps import Told
 from ingest.import_signature import HEADER as IMPORT_SIGNATURE
 from ingest.import_signature import is_signed
 from ingest.known import known_schema
@@ -43,7 +43,7 @@ from ingest.request_sender import sender_of
 from ingest.too_large import HEAD_TOO_LARGE, body_too_large
 from ingest.track_request import MAX_BATCH_EVENTS, event_schema, text_schemas
 
-Read = Callable[[bytes, Sender], One | Many | Answer]
+Read = Callable[[bytes, Told], One | Many | Answer]
 
 
 class BodyParser(BaseParser):
@@ -97,7 +97,8 @@ class _TrackEndpoint(APIView):
         refusal = process_door().refuse_unread(request.content_type or "", sender.address)
         if refusal is not None:
             return refusal
-        return _delivered(read(request.data if isinstance(request.data, bytes) else b"", sender))
+        body = request.data if isinstance(request.data, bytes) else b""
+        return _delivered(read(body, process_door().of_sender(sender)))
 
 
 def _delivered(read: One | Many | Answer) -> Answer:
@@ -256,7 +257,7 @@ class ImportView(_TrackEndpoint):
     def post(self, request: Request) -> HttpResponse:
         signature = request.headers.get(IMPORT_SIGNATURE, "")
 
-        def read(body: bytes, _: Sender) -> Many | Answer:
+        def read(body: bytes, _: Told) -> Many | Answer:
             if is_signed(body, signature):
                 return process_door().read_import(body)
             reason = (
@@ -289,6 +290,7 @@ class PixelView(_TrackEndpoint):
         query, referer = request.META.get("QUERY_STRING", ""), request.META.get("HTTP_REFERER", "")
 
         def answer() -> Answer:
-            return _delivered(process_door().read_pixel(query, referer, sender_of(request)))
+            told = process_door().of_sender(sender_of(request))
+            return _delivered(process_door().read_pixel(query, referer, told))
 
         return response_of(image_reply(_counted(answer)))

@@ -23,6 +23,7 @@ from ingest.doors.endpoint import DoorRequest, Endpoint
 from ingest.doors.endpoints import ENDPOINTS
 from ingest.doors.runner import Answered, TrackerDoors, preflight
 from ingest.enrichment.client_hints import ClientHints, read_hints
+from ingest.enrichment.steps import Told
 from ingest.gateway.connection import CORS, JSON, Request
 from ingest.metrics import count_accepted, count_request
 from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
@@ -37,6 +38,8 @@ _PREFLIGHT = b"".join(
     f"{name.lower()}: {value}\r\n".encode() for name, value in PREFLIGHT_HEADERS.items()
 )
 Route = Callable[[Request], None]
+# In characters; the headers of whoever means no harm are shorter.
+_REMEMBERED_LENGTH = 500
 
 
 class Routes:
@@ -58,8 +61,9 @@ class Routes:
         self._clock = clock
         # Those that were accepted and are not in the metrics yet.
         self._seconds: list[float] = []
-        # Senders keep their connections: most requests come from few pairs of these.
-        self._address = lru_cache(4_096)(partial(client_address, trusted=tuple(proxies)))
+        self._proxies = tuple(proxies)
+        # Senders keep their connections: most requests come from few of them.
+        self._told_again = lru_cache(4_096)(self._told)
         self._routes: dict[bytes, Route] = {
             b"/api/v1/track": partial(self._track, door.read_one),
             b"/api/v1/track/batch": partial(self._track, door.read_many),
@@ -78,28 +82,19 @@ class Routes:
     def handle(self, request: Request) -> None:
         """Nothing that is sent may leave a request without an answer."""
         try:
-            self._dispatch(request)
+            route = self._routes.get(request.target) or self._routes.get(request.path, _refuse_path)
+            route(request)
         except Exception:
             logger.exception("A request to %r crashed.", request.path)
             request.answer(500, _HEADERS, error_body(None, None, "this is a bug of the tracker"))
 
-    def _dispatch(self, request: Request) -> None:
-        route = self._routes.get(request.target) or self._routes.get(request.path)
-        if route is not None:
-            route(request)
-        else:
-            reason = "here are only the addresses that sites send to and load"
-            request.answer(404, JSON, error_body(None, None, reason))
-
-    def _track(
-        self, read: Callable[[bytes, Sender], One | Many | Answer], request: Request
-    ) -> None:
+    def _track(self, read: Callable[[bytes, Told], One | Many | Answer], request: Request) -> None:
         if request.method != b"POST":
             self._refuse_method(request)
             return
-        address = self._address(request.peer, request.forwarded_for)
-        refusal = self._door.refuse_unread(request.content_type, address)
-        accepted = refusal or read(request.body, _sender(request, address))
+        told = self._of_sender(request)
+        refusal = self._door.refuse_unread(request.content_type, told.sender.address)
+        accepted = refusal or read(request.body, told)
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
@@ -114,8 +109,8 @@ class Routes:
             self._refuse_method(request, PIXEL_METHODS)
             return
         asked = _door_request(request)
-        sender = _sender(request, self._address(request.peer, request.forwarded_for))
-        read = self._door.read_pixel(asked.query, asked.headers.get("referer", ""), sender)
+        referer = asked.headers.get("referer", "")
+        read = self._door.read_pixel(asked.query, referer, self._of_sender(request))
         if isinstance(read, Answer):
             self._show(request, read)
         else:
@@ -135,8 +130,7 @@ class Routes:
             allow = f"allow: {endpoint.allowed}\r\n".encode()
             request.answer(405, JSON + allow, method_not_allowed(read.method, endpoint.allowed))
             return
-        sender = _sender(request, self._address(request.peer, request.forwarded_for))
-        translated = self._doors.read(endpoint, read, sender)
+        translated = self._doors.read(endpoint, read, self._of_sender(request).sender)
         if isinstance(translated, Answered):
             self._reply(request, translated)
         else:
@@ -164,6 +158,30 @@ class Routes:
             headers += b"x-tracker-bot: %s\r\n" % answer.bots.encode()
         request.answer(answer.status, headers, answer.body)
 
+    def _of_sender(self, request: Request) -> Told:
+        """Who sent it, and what that tells."""
+        agent, forwarded_for = request.agent, request.forwarded_for
+        hints = () if request.hints is None else tuple(request.hints.items())
+        length = len(agent) + len(forwarded_for)
+        if hints:
+            length += sum(len(text) for _, text in hints)
+        told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
+        return told(request.peer, forwarded_for, agent, request.opt_out, hints)
+
+    def _told(
+        self,
+        peer: str,
+        forwarded_for: str,
+        agent: str,
+        opt_out: str | None,
+        hints: tuple[tuple[str, str], ...],
+    ) -> Told:
+        address = client_address(peer, forwarded_for, self._proxies)
+        named = dict(hints)
+        internal = named.pop("internal", "")
+        of_client = read_hints(**{name: named.get(name, "") for name in ClientHints._fields})
+        return self._door.of_sender(Sender(address, agent, of_client, internal, opt_out))
+
     @staticmethod
     def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
         if request.method == b"OPTIONS" and request.is_preflight:
@@ -178,6 +196,11 @@ class Routes:
             request.answer(200, JSON, b'{"ready":true}')
         else:
             request.answer(503, JSON, error_body(None, None, missing))
+
+
+def _refuse_path(request: Request) -> None:
+    reason = "here are only the addresses that sites send to and load"
+    request.answer(404, JSON, error_body(None, None, reason))
 
 
 def _tell_life(request: Request) -> None:
@@ -212,11 +235,3 @@ def _reply(request: Request, reply: Reply, headers: bytes = b"") -> None:
     if reply.content_type:
         lines.append(f"content-type: {reply.content_type}\r\n")
     request.answer(reply.status, headers + "".join(lines).encode("latin-1"), reply.body)
-
-
-def _sender(request: Request, address: str) -> Sender:
-    if request.hints is None:
-        return Sender(address, request.agent, opt_out=request.opt_out)
-    hints = {name: request.hints.get(name, "") for name in ClientHints._fields}
-    internal = request.hints.get("internal", "")
-    return Sender(address, request.agent, read_hints(**hints), internal, request.opt_out)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.too_large import MOST_HEAD_BYTES
 from tests.conftest import Servers, make_topic, run_command
 from tests.ingest.doors.test_runner import VALID, changed
 from tests.ingest.doors.test_runner import objects as door_fields
@@ -507,6 +508,17 @@ def test_they_agree_on_bodies_that_are_too_large(doors: Doors) -> None:
         declared = head + f"content-length: {size}\r\n\r\n".encode()
         assert doors.agree(declared + b" " * min(size, LIMIT + 1)).status == 413
     assert doors.agree(b"".join(chunked(b" " * (LIMIT + 1), 50_000))).status == 413
+
+
+def test_they_agree_on_heads_that_are_too_large(doors: Doors) -> None:
+    """Both take the largest; how far beyond it they begin to refuse is the servers' own."""
+    first = f"POST {TRACK} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON_TYPE}\r\n".encode()
+    line = b"x-filling: " + b"x" * 1_000 + b"\r\n"
+    length = b"content-length: 2\r\n\r\n{}"
+    most = (MOST_HEAD_BYTES - len(first + length)) // len(line)
+    assert doors.agree(first + line * most + length).status == 400
+    assert doors.agree(first + line * 3 * most + length).status == 431
+    assert doors.agree(b"GET /" + b"a" * 3 * MOST_HEAD_BYTES).status == 431
 
 
 def test_they_agree_on_who_waits_for_a_word(doors: Doors) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import parse_headers
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ from ingest.gateway import server as server_module
 from ingest.gateway.connection import Request
 from ingest.gateway.routes import Routes
 from ingest.gateway.server import Server
+from ingest.sender import Sender
 from ingest.too_large import MOST_HEAD_BYTES
 from tests.processing.pipeline import wait_for
 
@@ -551,10 +553,13 @@ def test_it_is_not_harmed_by_a_client_that_does_not_wait(serve: Serve) -> None:
 class BrokenDoor:
     """Crashes on every event."""
 
+    def of_sender(self, sender: Sender) -> SimpleNamespace:
+        return SimpleNamespace(sender=sender)
+
     def refuse_unread(self, content_type: str, address: str) -> None:
         return None
 
-    def read_one(self, body: bytes, sender: object) -> None:
+    def read_one(self, body: bytes, told: object) -> None:
         raise RuntimeError("what nobody thought of")
 
     read_many = read_one
