@@ -145,13 +145,8 @@ class LoopProducer:
             for lane, batch in load:
                 self._send_again(lane, batch, str(trouble))
             return
-        answers = {
-            partition: (code, offset)
-            for _, partitions in response.topics
-            for partition, code, offset, *_ in partitions
-        }
         for lane, batch in load:
-            self._answered(client, lane, batch, *answers[lane.partition])
+            self._answered(client, lane, batch, *response.answers[lane.partition])
 
     def _answered(
         self, client: AIOKafkaClient, lane: Lane, batch: Batch, code: int, offset: int

@@ -4,19 +4,49 @@ those of Kafka's protocol guide.
 
 import struct
 from collections.abc import Sequence
+from io import BytesIO
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
 from aiokafka.protocol.types import CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
 _ALL_IN_SYNC = -1
 _NO_TRANSACTION = -1
 _NO_PRODUCER, _NO_EPOCH = -1, -1
 _partition_head = struct.Struct(">ii").pack
+_topics_and_name = struct.Struct(">ih")
+_partition_count = struct.Struct(">i")
+# Partition, error code, base offset, time of the log's append, its start.
+_partition_answer = struct.Struct(">ihqqq")
+
+
+class Produced(ProduceResponse_v7):  # type: ignore[misc]  # aiokafka has no types
+    """`answers`: of one topic, error code and base offset by partition. aiokafka's own objects for
+    each field took a twentieth of the gateway's time."""
+
+    def __init__(self, answers: dict[int, tuple[int, int]]) -> None:
+        self.answers = answers
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> "Produced":
+        raw = data.read()
+        _, name_bytes = _topics_and_name.unpack_from(raw)
+        at = _topics_and_name.size + name_bytes
+        (partitions,) = _partition_count.unpack_from(raw, at)
+        at += _partition_count.size
+        answers = raw[at : at + partitions * _partition_answer.size]
+        return cls(
+            {
+                partition: (code, offset)
+                for partition, code, offset, *_ in _partition_answer.iter_unpack(answers)
+            }
+        )
 
 
 class _Produce(ProduceRequest_v7):  # type: ignore[misc]  # aiokafka has no types
     """Of one topic."""
+
+    RESPONSE_TYPE = Produced
 
     def encode(self) -> bytes:
         ((topic, records),) = self.topics
