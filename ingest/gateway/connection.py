@@ -111,6 +111,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._forget_unread()
         self.server.lost(self)
+        # The parser holds this connection's methods, and requests hold it: without them nothing of
+        # it waits for the collector, which hardly ever comes.
+        self._parser = self._request = self._answering = None
 
     def data_received(self, data: bytes) -> None:
         if len(data) > MOST_HEAD_BYTES:

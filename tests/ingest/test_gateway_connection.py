@@ -1,9 +1,11 @@
 """The gateway's own HTTP/1.1: what a client may do to a connection, and what it gets for it."""
 
 import asyncio
+import gc
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import uvloop
 from ingest.door import Door
 from ingest.doors.runner import TrackerDoors
 from ingest.gateway import server as server_module
-from ingest.gateway.connection import Request
+from ingest.gateway.connection import Connection, Request
 from ingest.gateway.routes import Routes
 from ingest.gateway.server import Server
 from ingest.sender import Sender
@@ -548,6 +550,35 @@ def test_it_is_not_harmed_by_a_client_that_does_not_wait(serve: Serve) -> None:
     for request in held.requests:
         running.soon(echo, request)
     assert other.answer().body == b"/y"
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_whoever_is_gone_leaves_nothing_for_the_collector(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    held = Held()
+    running = serve(echo if is_answered else held)
+    seen: list[weakref.ref[Connection]] = []
+
+    def opened(connection: Connection) -> None:
+        seen.append(weakref.ref(connection))
+        Server.opened(running.server, connection)
+
+    monkeypatch.setattr(running.server, "opened", opened)
+    gc.disable()
+    try:
+        client = running.client().send(post(b"x"))
+        if is_answered:
+            assert client.answer().status == 200
+        else:
+            held.wait(1)
+        client.close()
+        running.wait_cut()
+        if not is_answered:
+            running.soon(held.requests.pop().answer, 200, b"", b"")
+        wait_for(lambda: seen[0]() is None, "the connection to be forgotten")
+    finally:
+        gc.enable()
 
 
 class BrokenDoor:
