@@ -162,17 +162,17 @@ class Door:
             return _no_sites()
         return self._refuse_throttled((page_view,)) or One(page_view)
 
-    def read_pixel(self, query: str, referer: str, told: Told) -> One | Answer:
+    def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
         """One event of a browser that can only load an image; it has no body whose type matters.
         Its answer is told by `image_reply`."""
-        throttled = self.throttle_address(told.sender.address)
+        throttled = self.throttle_address(sender.address)
         if throttled is not None:
             return refused(throttled)
         try:
             body = read_pixel(query, referer)
         except Refusal as refusal:
             return refused(refusal)
-        return self.read_one(body, told)
+        return self.read_one(body, self.of_sender(sender))
 
     def read_many(self, body: bytes, told: Told) -> Many | Answer:
         """`{"events": […]}`: valid ones are kept even when others are refused."""

@@ -290,7 +290,6 @@ class PixelView(_TrackEndpoint):
         query, referer = request.META.get("QUERY_STRING", ""), request.META.get("HTTP_REFERER", "")
 
         def answer() -> Answer:
-            told = process_door().of_sender(sender_of(request))
-            return _delivered(process_door().read_pixel(query, referer, told))
+            return _delivered(process_door().read_pixel(query, referer, sender_of(request)))
 
         return response_of(image_reply(_counted(answer)))

@@ -38,6 +38,8 @@ _PREFLIGHT = b"".join(
     f"{name.lower()}: {value}\r\n".encode() for name, value in PREFLIGHT_HEADERS.items()
 )
 Route = Callable[[Request], None]
+# Headers that few senders have, by the names that `connection` gives them.
+Hints = tuple[tuple[str, str], ...]
 # In characters; the headers of whoever means no harm are shorter.
 _REMEMBERED_LENGTH = 500
 
@@ -63,6 +65,7 @@ class Routes:
         self._seconds: list[float] = []
         self._proxies = tuple(proxies)
         # Senders keep their connections: most requests come from few of them.
+        self._address_again = lru_cache(4_096)(client_address)
         self._told_again = lru_cache(4_096)(self._told)
         self._routes: dict[bytes, Route] = {
             b"/api/v1/track": partial(self._track, door.read_one),
@@ -92,9 +95,9 @@ class Routes:
         if request.method != b"POST":
             self._refuse_method(request)
             return
-        told = self._of_sender(request)
-        refusal = self._door.refuse_unread(request.content_type, told.sender.address)
-        accepted = refusal or read(request.body, told)
+        address = self._address(request)
+        refusal = self._door.refuse_unread(request.content_type, address)
+        accepted = refusal or read(request.body, self._of_sender(request, address))
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
@@ -110,7 +113,7 @@ class Routes:
             return
         asked = _door_request(request)
         referer = asked.headers.get("referer", "")
-        read = self._door.read_pixel(asked.query, referer, self._of_sender(request))
+        read = self._door.read_pixel(asked.query, referer, self._sender(request))
         if isinstance(read, Answer):
             self._show(request, read)
         else:
@@ -130,7 +133,7 @@ class Routes:
             allow = f"allow: {endpoint.allowed}\r\n".encode()
             request.answer(405, JSON + allow, method_not_allowed(read.method, endpoint.allowed))
             return
-        translated = self._doors.read(endpoint, read, self._of_sender(request).sender)
+        translated = self._doors.read(endpoint, read, self._sender(request))
         if isinstance(translated, Answered):
             self._reply(request, translated)
         else:
@@ -158,29 +161,28 @@ class Routes:
             headers += b"x-tracker-bot: %s\r\n" % answer.bots.encode()
         request.answer(answer.status, headers, answer.body)
 
-    def _of_sender(self, request: Request) -> Told:
-        """Who sent it, and what that tells."""
-        agent, forwarded_for = request.agent, request.forwarded_for
-        hints = () if request.hints is None else tuple(request.hints.items())
-        length = len(agent) + len(forwarded_for)
-        if hints:
-            length += sum(len(text) for _, text in hints)
-        told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
-        return told(request.peer, forwarded_for, agent, request.opt_out, hints)
+    def _address(self, request: Request) -> str:
+        """Where it comes from."""
+        forwarded_for = request.forwarded_for
+        if not forwarded_for:
+            return request.peer
+        is_short = len(forwarded_for) <= _REMEMBERED_LENGTH
+        return (self._address_again if is_short else client_address)(
+            request.peer, forwarded_for, self._proxies
+        )
 
-    def _told(
-        self,
-        peer: str,
-        forwarded_for: str,
-        agent: str,
-        opt_out: str | None,
-        hints: tuple[tuple[str, str], ...],
-    ) -> Told:
-        address = client_address(peer, forwarded_for, self._proxies)
-        named = dict(hints)
-        internal = named.pop("internal", "")
-        of_client = read_hints(**{name: named.get(name, "") for name in ClientHints._fields})
-        return self._door.of_sender(Sender(address, agent, of_client, internal, opt_out))
+    def _sender(self, request: Request) -> Sender:
+        return _sender(self._address(request), request.agent, request.opt_out, _hints(request))
+
+    def _of_sender(self, request: Request, address: str) -> Told:
+        """What it tells who sent it."""
+        agent, hints = request.agent, _hints(request)
+        length = len(agent) + (sum(len(text) for _, text in hints) if hints else 0)
+        told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
+        return told(address, agent, request.opt_out, hints)
+
+    def _told(self, address: str, agent: str, opt_out: str | None, hints: Hints) -> Told:
+        return self._door.of_sender(_sender(address, agent, opt_out, hints))
 
     @staticmethod
     def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
@@ -196,6 +198,17 @@ class Routes:
             request.answer(200, JSON, b'{"ready":true}')
         else:
             request.answer(503, JSON, error_body(None, None, missing))
+
+
+def _hints(request: Request) -> Hints:
+    return tuple(request.hints.items()) if request.hints else ()
+
+
+def _sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:
+    named = dict(hints)
+    internal = named.pop("internal", "")
+    of_client = read_hints(**{name: named.get(name, "") for name in ClientHints._fields})
+    return Sender(address, agent, of_client, internal, opt_out)
 
 
 def _refuse_path(request: Request) -> None:

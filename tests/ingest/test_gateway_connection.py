@@ -16,6 +16,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
+from ingest import door as door_module
+from ingest.client_address import read_networks
 from ingest.door import Door
 from ingest.doors.runner import TrackerDoors
 from ingest.gateway import server as server_module
@@ -587,13 +589,34 @@ class BrokenDoor:
     def of_sender(self, sender: Sender) -> SimpleNamespace:
         return SimpleNamespace(sender=sender)
 
-    def refuse_unread(self, content_type: str, address: str) -> None:
+    def refuse_unread(self, content_type: str, address: str) -> door_module.Answer | None:
         return None
 
     def read_one(self, body: bytes, told: object) -> None:
         raise RuntimeError("what nobody thought of")
 
     read_many = read_one
+
+
+class FullDoor(BrokenDoor):
+    """Takes nothing from anybody, whoever it is."""
+
+    def refuse_unread(self, content_type: str, address: str) -> door_module.Answer:
+        return door_module.Answer(429, address.encode(), 3)
+
+    def of_sender(self, sender: Sender) -> SimpleNamespace:
+        raise RuntimeError("nothing more should be asked of who sends too much")
+
+
+@pytest.mark.parametrize("forwarded_for", ["", "203.0.113.9", "x, " * 400 + "203.0.113.9"])
+def test_it_refuses_a_flood_before_it_looks_at_its_sender(serve: Serve, forwarded_for: str) -> None:
+    doors = TrackerDoors(cast(Door, FullDoor()), 1_000)
+    routes = Routes(doors, read_networks(["127.0.0.1"]), lambda: None, lambda: 0.0)
+    header = [f"x-forwarded-for: {forwarded_for}".encode()] if forwarded_for else []
+    flood = post(b"{}", *header).replace(b"POST /", b"POST /api/v1/track")
+    answer = serve(routes.handle).client().send(flood).answer()
+    assert (answer.status, answer.headers["retry-after"]) == (429, "3")
+    assert answer.body.decode() == (forwarded_for.rpartition(" ")[2] or "127.0.0.1")
 
 
 def test_it_answers_500_and_goes_on_after_a_crash(
