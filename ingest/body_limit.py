@@ -4,7 +4,7 @@ itself, before they are read (`tracker_site/http_request.py`)."""
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ingest.too_large import body_too_large, header_lines, last_reply
+from ingest.too_large import body_too_large, headers_of, last_reply
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -55,7 +55,7 @@ class BodyLimit:
             {
                 "type": "http.response.start",
                 "status": reply.status,
-                "headers": header_lines(reply),
+                "headers": headers_of(reply),
                 "trailers": False,
             }
         )

@@ -32,7 +32,11 @@ def last_reply(refusal: Refusal) -> Reply:
     return Reply(refusal.status, body, "application/json", tuple(headers.items()))
 
 
-def header_lines(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """As a server writes them."""
+def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
     headers = [("content-type", reply.content_type), *reply.headers]
     return [(name.lower().encode(), value.encode()) for name, value in headers]
+
+
+def header_lines(reply: Reply) -> bytes:
+    """The same as a server writes them."""
+    return b"".join(b"%s: %s\r\n" % header for header in headers_of(reply))

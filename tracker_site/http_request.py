@@ -106,11 +106,8 @@ class HttpChannel(HTTPChannel):
 def _refuse(channel: Any, refusal: Refusal) -> None:
     """The last answer on this connection."""
     reply = last_reply(refusal)
-    lines = [
-        b"HTTP/1.1 %d %s" % (reply.status, _REASONS[reply.status]),
-        *(b"%s: %s" % header for header in header_lines(reply)),
-    ]
-    channel.transport.write(b"\r\n".join([*lines, b"", reply.body]))
+    first = b"HTTP/1.1 %d %s\r\n" % (reply.status, _REASONS[reply.status])
+    channel.transport.write(first + header_lines(reply) + b"\r\n" + reply.body)
     asyncio.get_running_loop().call_later(LINGER_SECONDS, channel.loseConnection)
 
 

@@ -310,8 +310,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse_too_large(self, refusal: Refusal) -> None:
         reply = last_reply(refusal)
-        lines = b"".join(b"%s: %s\r\n" % header for header in header_lines(reply))
-        self._refuse_with(reply.status, lines, reply.body)
+        self._refuse_with(reply.status, header_lines(reply), reply.body)
 
     def _refuse(self, status: int, body: bytes, headers: bytes = b"") -> None:
         length = b"content-length: %d\r\n" % len(body)

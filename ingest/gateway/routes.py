@@ -172,17 +172,17 @@ class Routes:
         )
 
     def _sender(self, request: Request) -> Sender:
-        return _sender(self._address(request), request.agent, request.opt_out, _hints(request))
+        return _make_sender(self._address(request), request.agent, request.opt_out, _hints(request))
 
     def _of_sender(self, request: Request, address: str) -> Told:
-        """What it tells who sent it."""
+        """What its sender tells."""
         agent, hints = request.agent, _hints(request)
         length = len(agent) + (sum(len(text) for _, text in hints) if hints else 0)
         told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
         return told(address, agent, request.opt_out, hints)
 
     def _told(self, address: str, agent: str, opt_out: str | None, hints: Hints) -> Told:
-        return self._door.of_sender(_sender(address, agent, opt_out, hints))
+        return self._door.of_sender(_make_sender(address, agent, opt_out, hints))
 
     @staticmethod
     def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
@@ -204,7 +204,7 @@ def _hints(request: Request) -> Hints:
     return tuple(request.hints.items()) if request.hints else ()
 
 
-def _sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:
+def _make_sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:
     named = dict(hints)
     internal = named.pop("internal", "")
     of_client = read_hints(**{name: named.get(name, "") for name in ClientHints._fields})
