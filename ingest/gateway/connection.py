@@ -5,15 +5,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 import httptools
 
 from ingest.door import RETRY_AFTER_SECONDS, error_body
-from ingest.doors.endpoint import HEADERS as DOOR_HEADERS
-from ingest.opt_out import opt_out
+from ingest.gateway.head import Head, read_header
 from ingest.refusals import Refusal
 from ingest.too_large import (
     LINGER_SECONDS,
@@ -27,45 +24,24 @@ from ingest.too_large import (
 if TYPE_CHECKING:
     from ingest.gateway.server import Server
 
+# A connection that sent so many heads in a row which nobody had sent before is not asked whether
+# the next one is known.
+_MOST_STRANGE = 64
+
 
 class Request:
-    """What was asked, with the few headers that anything here looks at. Its `answer` may be
-    given later, and by whoever holds it."""
+    """What was asked. Its `answer` may be given later, and by whoever holds it. `began`: on the
+    server's clock, in seconds."""
 
-    __slots__ = (
-        "_connection", "agent", "began", "body", "content_type", "forwarded_for", "framing",
-        "hints", "is_preflight", "is_waiting", "keep_alive", "method", "offers_upgrade", "opt_out",
-        "others", "target",
-    )  # fmt: skip
+    __slots__ = ("_connection", "began", "body", "head")
 
-    def __init__(self, connection: "Connection", began: float) -> None:
+    def __init__(
+        self, connection: "Connection", began: float, head: Head, body: bytes = b""
+    ) -> None:
         self._connection = connection
-        # On the server's clock, in seconds.
         self.began = began
-        self.method = b""
-        self.target = b""
-        self.body = b""
-        self.content_type = ""
-        self.agent = ""
-        self.forwarded_for = ""
-        # Headers that few senders have: client hints, X-Tracker-Internal.
-        self.hints: dict[str, str] | None = None
-        # Headers that only the doors of other trackers look at, by the name that they know.
-        self.others: list[tuple[str, bytes]] | None = None
-        # The name of the header that asks not to be tracked.
-        self.opt_out: str | None = None
-        # The header lines that say how long the body is.
-        self.framing = b""
-        self.offers_upgrade = False
-        self.is_preflight = False
-        # For our word before it sends the body.
-        self.is_waiting = False
-        self.keep_alive = True
-
-    @property
-    def path(self) -> bytes:
-        path, _, _ = self.target.partition(b"?")
-        return unquote_to_bytes(path) if b"%" in path else path
+        self.head = head
+        self.body = body
 
     @property
     def peer(self) -> str:
@@ -88,6 +64,10 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+        # What the parser made of the piece that it was given, if that was one request with a body.
+        self._whole: Head | None = None
+        # Requests since the last one whose head was known.
+        self._strange = 0
         # The one that is being answered, and those that came behind it.
         self._answering: Request | None = None
         self._queue: deque[Request] = deque()
@@ -119,8 +99,35 @@ class Connection(asyncio.Protocol):
         if len(data) > MOST_HEAD_BYTES:
             self._receive_in_pieces(data)
             return
+        head_bytes = b""
         if self._request is None:
             self.since = self.server.now
+            if 0 < self._strange < _MOST_STRANGE:
+                head_bytes, head = self.server.heads.find(data)
+                if head is not None and self._may_repeat(head):
+                    self._repeat(head, data[len(head_bytes) :])
+                    return
+        self._parse(data)
+        if head_bytes:
+            self._learn(head_bytes, len(data))
+
+    def _may_repeat(self, head: Head) -> bool:
+        room = self.server.most_buffered_bytes - self.server.buffered
+        return head.length <= room and not self._refused
+
+    def _repeat(self, head: Head, body: bytes) -> None:
+        """A request as others were before: only its body is new."""
+        self._strange = 1
+        self.server.buffered += len(body)
+        self._take(Request(self, self.server.clock(), head, body))
+
+    def _learn(self, head_bytes: bytes, data_bytes: int) -> None:
+        """`head_bytes` began a piece of `data_bytes`, which was parsed."""
+        head, self._whole = self._whole, None
+        if head is not None and len(head_bytes) + head.length == data_bytes:
+            self.server.heads.learn(head_bytes, head)
+
+    def _parse(self, data: bytes) -> None:
         self._head_bytes += len(data)
         while data and not self._refused:
             try:
@@ -142,15 +149,13 @@ class Connection(asyncio.Protocol):
     def _head_without_upgrade(self) -> bytes:
         """Some clients offer HTTP/2 with their first request, which is answered as it is. Its body
         is left unread by the parser, so another one gets the head without the offer."""
-        request = self.request
-        close = b"" if request.keep_alive else b"connection: close\r\n"
-        head = b"%s %s HTTP/1.1\r\n%s%s\r\n" % (
-            request.method, request.target, close, request.framing,
-        )  # fmt: skip
-        request.method = request.target = request.framing = b""
-        request.offers_upgrade = request.is_waiting = False
+        head = self.request.head
+        close = b"" if head.keep_alive else b"connection: close\r\n"
+        text = b"%s %s HTTP/1.1\r\n%s%s\r\n" % (head.method, head.target, close, head.framing)
+        head.method = head.target = head.framing = b""
+        head.offers_upgrade = head.is_waiting = False
         self._parser = httptools.HttpRequestParser(self)
-        return head
+        return text
 
     def pause_writing(self) -> None:
         """Who does not read the answers is asked nothing more: they would be kept here."""
@@ -172,29 +177,31 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._request is None:  # else its head comes once more
-            self._request = Request(self, self.server.clock())
+            self._request = Request(self, self.server.clock(), Head())
 
     def on_url(self, url: bytes) -> None:
-        self.request.target += url
+        self.request.head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        read = _HEADERS.get(name.lower())
         # Called for every header, so without the property.
         request = self._request
         # What comes behind the body is a trailer: whoever sent it, it says nothing here.
-        if read is not None and request is not None and not self._refused and not request.method:
-            read(self, value)
+        if request is not None and not self._refused and not request.head.method:
+            read_header(request.head, name, value)
 
     def on_headers_complete(self) -> None:
         request = self._request
         if request is None:
             return
-        request.method = self._parser.get_method()
-        request.keep_alive = self._parser.should_keep_alive()
+        head = request.head
+        head.method = self._parser.get_method()
+        head.keep_alive = self._parser.should_keep_alive()
         self._head_bytes = 0
-        if request.is_waiting and self._answering is None and not self._refused:
+        if head.length > self.server.most_body_bytes:
+            self.refuse_body()
+        elif head.is_waiting and self._answering is None and not self._refused:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if request.method == b"CONNECT":
+        if head.method == b"CONNECT":
             self._refuse(400, error_body(None, None, "this is no proxy"))
 
     def on_body(self, body: bytes) -> None:
@@ -213,12 +220,20 @@ class Connection(asyncio.Protocol):
         request = self._request
         if request is None or self._refused:
             return
-        if request.offers_upgrade and self._parser.should_upgrade():
+        head = request.head
+        if head.offers_upgrade and self._parser.should_upgrade():
             return
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._request = None
         self._body = []
         self._body_bytes = self._head_bytes = 0
+        is_plain = head.keep_alive and not head.is_waiting and not head.offers_upgrade
+        self._whole = head if is_plain and 0 < head.length == len(request.body) else None
+        self._strange += 1
+        self._take(request)
+
+    def _take(self, request: Request) -> None:
+        """It came whole."""
         if self._answering is None:
             self._hand_over(request)
         else:
@@ -241,7 +256,7 @@ class Connection(asyncio.Protocol):
         self.server.buffered -= len(request.body)
         if self._transport.is_closing() or self._answering is not request:
             return
-        keep_alive = request.keep_alive and not self.server.draining and not self._refused
+        keep_alive = request.head.keep_alive and not self.server.draining and not self._refused
         self._write(request, status, headers, body, keep_alive)
         self._answering = None
         self.since = self.server.now
@@ -295,7 +310,7 @@ class Connection(asyncio.Protocol):
     def _write(
         self, request: Request, status: int, headers: bytes, body: bytes, keep_alive: bool
     ) -> None:
-        if request.method == b"HEAD":
+        if request.head.method == b"HEAD":
             length, body = b"content-length: %d\r\n" % len(body), b""
         elif status in (204, 304):  # a length would be that of the body that is left out
             length = b""
@@ -338,94 +353,9 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
 
-def _set_length(connection: Connection, value: bytes) -> None:
-    connection.request.framing += b"content-length: %s\r\n" % value
-    if value.isdigit() and int(value) > connection.server.most_body_bytes:
-        connection.refuse_body()
-
-
-def _add_encoding(connection: Connection, value: bytes) -> None:
-    connection.request.framing += b"transfer-encoding: %s\r\n" % value
-
-
-def _set_upgrade(connection: Connection, value: bytes) -> None:
-    connection.request.offers_upgrade = True
-
-
-def _set_content_type(connection: Connection, value: bytes) -> None:
-    connection.request.content_type = value.decode("latin-1")
-
-
-def _set_agent(connection: Connection, value: bytes) -> None:
-    connection.request.agent = value.decode("latin-1")
-
-
-def _add_forwarded(connection: Connection, value: bytes) -> None:
-    """Several headers are one list (RFC 9110 §5.3)."""
-    request = connection.request
-    text = value.decode("latin-1")
-    request.forwarded_for = f"{request.forwarded_for},{text}" if request.forwarded_for else text
-
-
-def _set_do_not_track(connection: Connection, value: bytes) -> None:
-    connection.request.opt_out = connection.request.opt_out or opt_out(value.decode("latin-1"), "")
-
-
-def _set_privacy_control(connection: Connection, value: bytes) -> None:
-    connection.request.opt_out = opt_out("", value.decode("latin-1")) or connection.request.opt_out
-
-
-def _set_preflight(connection: Connection, value: bytes) -> None:
-    connection.request.is_preflight = True
-
-
-def _set_expectation(connection: Connection, value: bytes) -> None:
-    connection.request.is_waiting = value.lower() == b"100-continue"
-
-
-def _hint(name: str) -> Callable[[Connection, bytes], None]:
-    def keep(connection: Connection, value: bytes) -> None:
-        hints = connection.request.hints = connection.request.hints or {}
-        text = value.decode("latin-1")
-        # As WSGI and ASGI join what comes more than once.
-        hints[name] = f"{hints[name]},{text}" if name in hints else text
-
-    return keep
-
-
-def _keep(name: str) -> Callable[[Connection, bytes], None]:
-    def keep(connection: Connection, value: bytes) -> None:
-        """As it came: most requests are not for those doors."""
-        request = connection.request
-        if request.others is None:
-            request.others = [(name, value)]
-        else:
-            request.others.append((name, value))
-
-    return keep
-
-
 JSON = b"content-type: application/json\r\n"
 CORS = (
     b"access-control-allow-origin: *\r\n"
     b"access-control-expose-headers: Retry-After, X-Tracker-Bot\r\n"
 )
 _RETRY_AFTER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
-_HEADERS = {
-    b"content-length": _set_length,
-    b"transfer-encoding": _add_encoding,
-    b"upgrade": _set_upgrade,
-    b"content-type": _set_content_type,
-    b"user-agent": _set_agent,
-    b"x-forwarded-for": _add_forwarded,
-    b"access-control-request-method": _set_preflight,
-    b"dnt": _set_do_not_track,
-    b"sec-gpc": _set_privacy_control,
-    b"expect": _set_expectation,
-    b"sec-ch-ua": _hint("brands"),
-    b"sec-ch-ua-mobile": _hint("mobile"),
-    b"sec-ch-ua-platform": _hint("platform"),
-    b"sec-ch-ua-platform-version": _hint("platform_version"),
-    b"x-tracker-internal": _hint("internal"),
-    **{name.encode(): _keep(name) for name in DOOR_HEADERS},
-}

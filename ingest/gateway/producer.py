@@ -1,13 +1,14 @@
 """The producer of one event loop: no thread, and one answer of Kafka for all events of a batch.
 
-`aiokafka` keeps the connections, knows the leaders, speaks the protocol and writes record
-batches. What travels together, what is sent again and when to give up is decided here.
+`aiokafka` knows the brokers and the leaders, and writes record batches, which travel over `Link`s.
+What travels together, what is sent again and when to give up is decided here.
 """
 
 import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -16,7 +17,8 @@ from aiokafka.errors import KafkaError, NoError, for_code
 
 from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
 from ingest.gateway.lanes import Batch, Identity, Lane
-from ingest.gateway.requests import InitProducerIdRequest, ProduceRequest
+from ingest.gateway.link import Link, Load
+from ingest.gateway.requests import Answers, InitProducerIdRequest
 
 logger = logging.getLogger(__name__)
 # It says at every try that a broker is away; what is below says it once.
@@ -43,6 +45,9 @@ class LoopProducer:
         self._client: AIOKafkaClient | None = None
         self._identity: Identity | None = None
         self._lanes: list[Lane] = []
+        # By the broker's number; those that are being made, and those that can be sent over.
+        self._linking: set[int] = set()
+        self._links: dict[int, Link] = {}
         # What came before the partitions were known, with its deadline.
         self._unplaced: deque[tuple[Delivery, float]] = deque()
         self._events = 0
@@ -85,6 +90,8 @@ class LoopProducer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links.values():
+            link.abort("this process stops")
         if self._client is not None:
             await self._client.close()
 
@@ -110,57 +117,87 @@ class LoopProducer:
             self._loop.call_soon(self._send_waiting)
 
     def _send_waiting(self) -> None:
-        """One request to each broker, with what waits for the partitions that it leads."""
+        """One request to each broker that has answered its last one, with what waits for the
+        partitions that it leads."""
         self._is_due = False
         client, identity = self._client, self._identity
-        if client is None or identity is None:
+        links = self._links.values()
+        if client is None or identity is None or (links and not any(one.is_free for one in links)):
             return
-        loads: dict[int, list[tuple[Lane, Batch]]] = {}
+        loads: dict[int, Load] = {}
         for lane in self._lanes:
             if lane.can_send:
                 leader = self._leader(client, lane)
                 if leader is None:
-                    client.force_metadata_update()
+                    self._ask_for_leaders()
                     self._loop.call_later(_RETRY_S, self._send_soon)
-                else:
+                elif self._is_free(client, leader):
                     batch = lane.next(identity, leader)
                     loads.setdefault(leader, []).append((lane, batch))
         for leader, load in loads.items():
-            self._begin(self._send(client, leader, load))
+            self._links[leader].send(self._settings.topic, self._timeout_ms, load)
 
     def _leader(self, client: AIOKafkaClient, lane: Lane) -> int | None:
         place = TopicPartition(self._settings.topic, lane.partition)
         leader: int | None = client.cluster.leader_for_partition(place)
         return None if leader == -1 else leader
 
-    async def _send(
-        self, client: AIOKafkaClient, leader: int, load: list[tuple[Lane, Batch]]
-    ) -> None:
-        records = [(lane.partition, batch.record_bytes) for lane, batch in load]
-        request = ProduceRequest(self._settings.topic, self._timeout_ms, records)
-        try:
-            response = await client.send(leader, request)
-        except (KafkaError, OSError) as trouble:
-            client.force_metadata_update()
-            for lane, batch in load:
-                self._send_again(lane, batch, str(trouble))
-            return
-        for lane, batch in load:
-            self._answered(client, lane, batch, *response.answers[lane.partition])
+    def _is_free(self, client: AIOKafkaClient, broker: int) -> bool:
+        """Whether a request can be sent to the broker; where it can't, there will be news."""
+        link = self._links.get(broker)
+        if link is None and broker not in self._linking:
+            self._linking.add(broker)
+            self._begin(self._link(client, broker))
+        return link is not None and link.is_free
 
-    def _answered(
-        self, client: AIOKafkaClient, lane: Lane, batch: Batch, code: int, offset: int
-    ) -> None:
+    async def _link(self, client: AIOKafkaClient, broker: int) -> None:
+        try:
+            self._links[broker] = await self._linked(client, broker)
+        except OSError as trouble:
+            self._note_refusal(f"broker {broker} can't be reached: {trouble}")
+            self._ask_for_leaders()
+            await asyncio.sleep(_RETRY_S)
+        finally:
+            self._linking.discard(broker)
+            self._send_soon()
+
+    async def _linked(self, client: AIOKafkaClient, broker: int) -> Link:
+        """Raises `OSError`, `TimeoutError` among them."""
+        place = client.cluster.broker_metadata(broker)
+        if place is None:
+            raise OSError("its address is not known")
+        async with asyncio.timeout(self._timeout_s):
+            _, link = await self._loop.create_connection(
+                lambda: Link(self._read_answers, partial(self._lost, broker)),
+                place.host,
+                place.port,
+            )
+        return link
+
+    def _lost(self, broker: int, link: Link, load: Load, reason: str) -> None:
+        if self._links.get(broker) is link:
+            del self._links[broker]
+        for lane, batch in load:
+            self._send_again(lane, batch, reason)
+        if load:
+            self._ask_for_leaders()
+        self._send_soon()
+
+    def _read_answers(self, load: Load, answers: Answers) -> None:
+        for lane, batch in load:
+            self._answered(lane, batch, *answers[lane.partition])
+        self._send_soon()
+
+    def _answered(self, lane: Lane, batch: Batch, code: int, offset: int) -> None:
         if lane.under_way is not batch:
             return  # it had two answers, or its time was over
         error = for_code(code)
         if error is NoError:
             self._refusal = None
             self._settle(lane.arrived(offset))
-            self._send_soon()
         elif error.retriable:
             if error.invalid_metadata:
-                client.force_metadata_update()
+                self._ask_for_leaders()
             self._send_again(lane, batch, error.__name__)
         else:
             logger.warning("Kafka refused events of partition %d: %s", lane.partition, error)
@@ -169,10 +206,13 @@ class LoopProducer:
     def _send_again(self, lane: Lane, batch: Batch, reason: str) -> None:
         """After a pause; until its time is over."""
         if lane.under_way is batch:
-            if self._refusal is None:
-                logger.warning("Kafka is in trouble, requests may get 503: %s", reason)
-            self._refusal = reason
+            self._note_refusal(reason)
             self._loop.call_later(_RETRY_S, self._refuse, lane, batch)
+
+    def _note_refusal(self, reason: str) -> None:
+        if self._refusal is None:
+            logger.warning("Kafka is in trouble, requests may get 503: %s", reason)
+        self._refusal = reason
 
     def _refuse(self, lane: Lane, batch: Batch) -> None:
         if lane.under_way is batch:
@@ -196,6 +236,7 @@ class LoopProducer:
         for lane in self._lanes:
             if lane.under_way is not None and lane.under_way.deadline <= now:
                 self._give_up(lane, reason)
+                self._leave(lane.leader)
             self._settle(lane.expire(now, reason))
             lane.close_batch()
 
@@ -204,12 +245,22 @@ class LoopProducer:
         self._identity = None
         self._identify_soon()
 
+    def _leave(self, broker: int | None) -> None:
+        """A broker that does not answer would get more and more to read."""
+        link = self._links.get(broker) if broker is not None else None
+        if link is not None and not link.is_free:
+            link.abort(_SLOW)
+
     def _settle(self, events: int) -> None:
         """So many wait no more. Whoever was told may have produced others at once, so `_events` is
         read here, after that: `-=` beside the telling would forget them."""
         self._events -= events
 
     # --- Kafka, as it is now ----------------------------------------------------------
+
+    def _ask_for_leaders(self) -> None:
+        if self._client is not None:
+            self._client.force_metadata_update()
 
     async def _follow(self) -> None:
         """Know the partitions and their leaders, and whether the topic can be written to."""

@@ -4,12 +4,15 @@ those of Kafka's protocol guide.
 
 import struct
 from collections.abc import Sequence
-from io import BytesIO
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
 from aiokafka.protocol.types import CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+# By partition, error code and base offset.
+Answers = dict[int, tuple[int, int]]
+
+_PRODUCE, _PRODUCE_VERSION = 0, 7
+_CLIENT = b"tracker-gateway"
 _ALL_IN_SYNC = -1
 _NO_TRANSACTION = -1
 _NO_PRODUCER, _NO_EPOCH = -1, -1
@@ -20,58 +23,37 @@ _partition_count = struct.Struct(">i")
 _partition_answer = struct.Struct(">ihqqq")
 
 
-class Produced(ProduceResponse_v7):  # type: ignore[misc]  # aiokafka has no types
-    """`answers`: of one topic, error code and base offset by partition. aiokafka's own objects for
-    each field took a twentieth of the gateway's time."""
-
-    def __init__(self, answers: dict[int, tuple[int, int]]) -> None:
-        self.answers = answers
-
-    @classmethod
-    def decode(cls, data: BytesIO) -> "Produced":
-        raw = data.read()
-        _, name_bytes = _topics_and_name.unpack_from(raw)
-        at = _topics_and_name.size + name_bytes
-        (partitions,) = _partition_count.unpack_from(raw, at)
-        at += _partition_count.size
-        answers = raw[at : at + partitions * _partition_answer.size]
-        return cls(
-            {
-                partition: (code, offset)
-                for partition, code, offset, *_ in _partition_answer.iter_unpack(answers)
-            }
-        )
+def produce_request(
+    number: int, topic: str, timeout_ms: int, records: Sequence[tuple[int, bytes]]
+) -> bytes:
+    """The whole frame. `number` comes back with the answer; `records`: a partition and its record
+    batch each, of which one copy is made."""
+    name = topic.encode()
+    head = struct.pack(
+        f">hhih{len(_CLIENT)}shhiih{len(name)}si",
+        _PRODUCE, _PRODUCE_VERSION, number, len(_CLIENT), _CLIENT,
+        _NO_TRANSACTION, _ALL_IN_SYNC, timeout_ms, 1, len(name), name, len(records),
+    )  # fmt: skip
+    parts = [b"", head]
+    for partition, batch in records:
+        parts += (_partition_head(partition, len(batch)), batch)
+    parts[0] = struct.pack(">i", sum(map(len, parts)))
+    return b"".join(parts)
 
 
-class _Produce(ProduceRequest_v7):  # type: ignore[misc]  # aiokafka has no types
-    """Of one topic."""
+def read_answers(answer: bytes) -> Answers:
+    """What the broker says of the one topic, behind the request's number.
 
-    RESPONSE_TYPE = Produced
-
-    def encode(self) -> bytes:
-        ((topic, records),) = self.topics
-        name = topic.encode()
-        head = struct.pack(
-            f">hhiih{len(name)}si",
-            _NO_TRANSACTION, self.required_acks, self.timeout, 1, len(name), name, len(records),
-        )  # fmt: skip
-        parts = [head]
-        for partition, batch in records:
-            parts += (_partition_head(partition, len(batch)), batch)
-        return b"".join(parts)
-
-
-class ProduceRequest(Request[_Produce]):  # type: ignore[misc]
-    """`records`: a partition and its record batch each, of which one copy is made. aiokafka's
-    own copies them at each level of its description, a sixth of the time of a batch of events."""
-
-    API_KEY = ProduceRequest_v7.API_KEY
-
-    def __init__(self, topic: str, timeout_ms: int, records: Sequence[tuple[int, bytes]]) -> None:
-        self._arguments = (None, _ALL_IN_SYNC, timeout_ms, [(topic, records)])
-
-    def build(self, request_struct_class: type[_Produce]) -> _Produce:
-        return request_struct_class(*self._arguments)
+    Raises `struct.error` where it is cut off."""
+    _, name_bytes = _topics_and_name.unpack_from(answer)
+    at = _topics_and_name.size + name_bytes
+    (partitions,) = _partition_count.unpack_from(answer, at)
+    at += _partition_count.size
+    answers = answer[at : at + partitions * _partition_answer.size]
+    return {
+        partition: (code, offset)
+        for partition, code, offset, *_ in _partition_answer.iter_unpack(answers)
+    }
 
 
 class _Identified(Response):  # type: ignore[misc]

@@ -25,6 +25,7 @@ from ingest.doors.runner import Answered, TrackerDoors, preflight
 from ingest.enrichment.client_hints import ClientHints, read_hints
 from ingest.enrichment.steps import Told
 from ingest.gateway.connection import CORS, JSON, Request
+from ingest.gateway.head import Head
 from ingest.metrics import count_accepted, count_request
 from ingest.pixel import ALLOWED_METHODS as PIXEL_METHODS
 from ingest.reply import Reply
@@ -85,19 +86,20 @@ class Routes:
     def handle(self, request: Request) -> None:
         """Nothing that is sent may leave a request without an answer."""
         try:
-            route = self._routes.get(request.target) or self._routes.get(request.path, _refuse_path)
+            head = request.head
+            route = self._routes.get(head.target) or self._routes.get(head.path, _refuse_path)
             route(request)
         except Exception:
-            logger.exception("A request to %r crashed.", request.path)
+            logger.exception("A request to %r crashed.", request.head.path)
             request.answer(500, _HEADERS, error_body(None, None, "this is a bug of the tracker"))
 
     def _track(self, read: Callable[[bytes, Told], One | Many | Answer], request: Request) -> None:
-        if request.method != b"POST":
+        if request.head.method != b"POST":
             self._refuse_method(request)
             return
         address = self._address(request)
-        refusal = self._door.refuse_unread(request.content_type, address)
-        accepted = refusal or read(request.body, self._of_sender(request, address))
+        refusal = self._door.refuse_unread(request.head.content_type, address)
+        accepted = refusal or read(request.body, self._of_sender(request.head, address))
         if isinstance(accepted, Answer):
             self._answer(request, accepted)
         else:
@@ -108,7 +110,7 @@ class Routes:
 
     def _draw(self, request: Request) -> None:
         """The pixel."""
-        if request.method != PIXEL_METHODS.encode():
+        if request.head.method != PIXEL_METHODS.encode():
             self._refuse_method(request, PIXEL_METHODS)
             return
         asked = _door_request(request)
@@ -163,7 +165,7 @@ class Routes:
 
     def _address(self, request: Request) -> str:
         """Where it comes from."""
-        forwarded_for = request.forwarded_for
+        forwarded_for = request.head.forwarded_for
         if not forwarded_for:
             return request.peer
         is_short = len(forwarded_for) <= _REMEMBERED_LENGTH
@@ -172,25 +174,26 @@ class Routes:
         )
 
     def _sender(self, request: Request) -> Sender:
-        return _make_sender(self._address(request), request.agent, request.opt_out, _hints(request))
+        head = request.head
+        return _make_sender(self._address(request), head.agent, head.opt_out, _hints(head))
 
-    def _of_sender(self, request: Request, address: str) -> Told:
+    def _of_sender(self, head: Head, address: str) -> Told:
         """What its sender tells."""
-        agent, hints = request.agent, _hints(request)
+        agent, hints = head.agent, _hints(head)
         length = len(agent) + (sum(len(text) for _, text in hints) if hints else 0)
         told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
-        return told(address, agent, request.opt_out, hints)
+        return told(address, agent, head.opt_out, hints)
 
     def _told(self, address: str, agent: str, opt_out: str | None, hints: Hints) -> Told:
         return self._door.of_sender(_make_sender(address, agent, opt_out, hints))
 
     @staticmethod
     def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
-        if request.method == b"OPTIONS" and request.is_preflight:
+        if request.head.method == b"OPTIONS" and request.head.is_preflight:
             request.answer(204, _PREFLIGHT, b"")
             return
         headers = _HEADERS + f"allow: {allowed}\r\n".encode()
-        request.answer(405, headers, method_not_allowed(request.method.decode(), allowed))
+        request.answer(405, headers, method_not_allowed(request.head.method.decode(), allowed))
 
     def _tell_readiness(self, request: Request) -> None:
         missing = self._is_ready()
@@ -200,8 +203,8 @@ class Routes:
             request.answer(503, JSON, error_body(None, None, missing))
 
 
-def _hints(request: Request) -> Hints:
-    return tuple(request.hints.items()) if request.hints else ()
+def _hints(head: Head) -> Hints:
+    return tuple(head.hints.items()) if head.hints else ()
 
 
 def _make_sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:
@@ -231,14 +234,14 @@ def _serve(name: str) -> Route:
 
 
 def _door_request(request: Request) -> DoorRequest:
-    _, _, query = request.target.partition(b"?")
+    _, _, query = request.head.target.partition(b"?")
     headers: dict[str, str] = {}
-    for name, value in request.others or ():
+    for name, value in request.head.others or ():
         text = value.decode("latin-1")
         # Several headers are one list (RFC 9110 §5.3).
         headers[name] = f"{headers[name]},{text}" if name in headers else text
     return DoorRequest(
-        request.method.decode("latin-1"), query.decode("latin-1"), request.body, headers
+        request.head.method.decode("latin-1"), query.decode("latin-1"), request.body, headers
     )
 
 

@@ -11,6 +11,7 @@ from email.utils import formatdate
 
 from ingest.door import error_body, try_again
 from ingest.gateway.connection import Connection, Request
+from ingest.gateway.head import KnownHeads
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ class Server:
         self._most_connections = most_connections
         self.clock = time.monotonic
         self.now = self.clock()
-        # Those of this second.
+        # Of requests.
+        self.heads = KnownHeads()
+        # Of this second's answers.
         self._heads: dict[tuple[int, bytes], bytes] = {}
         self.buffered = 0
         self.draining = False

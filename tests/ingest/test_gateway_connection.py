@@ -146,7 +146,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def echo(request: Request) -> None:
-    request.answer(200, b"", request.target + request.body)
+    request.answer(200, b"", request.head.target + request.body)
 
 
 class Held:
@@ -177,7 +177,7 @@ def chunked(*pieces: bytes, trailers: bytes = b"") -> bytes:
 
 def test_it_answers_pipelined_requests_in_their_order(serve: Serve) -> None:
     def handle(request: Request) -> None:
-        if request.target == b"/slow":
+        if request.head.target == b"/slow":
             running.later(0.2, echo, request)
         else:
             echo(request)
@@ -192,7 +192,7 @@ def test_it_answers_thousands_that_wait_behind_one(serve: Serve) -> None:
     """As many as fit into one read, each of them answered at once when its turn comes."""
 
     def handle(request: Request) -> None:
-        if request.target == b"/0":
+        if request.head.target == b"/0":
             running.later(0.2, echo, request)
         else:
             echo(request)
@@ -364,7 +364,7 @@ def test_it_looks_for_no_header_behind_the_body(serve: Serve) -> None:
     trailers = b"x-forwarded-for: 203.0.113.9\r\nuser-agent: other\r\n"
     client = serve(handle).client().send(chunked(b"body", trailers=trailers))
     assert client.answer().body == b"/body"
-    assert (seen[0].forwarded_for, seen[0].agent) == ("", "")
+    assert (seen[0].head.forwarded_for, seen[0].head.agent) == ("", "")
 
 
 # --- Bounds of size ----------------------------------------------------------------------

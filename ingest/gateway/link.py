@@ -1,0 +1,95 @@
+"""A connection to one broker, for batches of records: one request at a time.
+
+A broker looks at a connection's next request when it has answered the one before, so nothing is
+gained by sending it earlier; what comes meanwhile travels together. There is no task, no future
+and no timer for each request: whoever sends knows when its time is over.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from ingest.gateway.lanes import Batch, Lane
+from ingest.gateway.requests import Answers, produce_request, read_answers
+
+# What travels in one request.
+Load = list[tuple[Lane, Batch]]
+
+_SIZE_BYTES = 4
+# An answer takes thirty bytes a partition.
+_MOST_ANSWER_BYTES = 2**20
+_number = struct.Struct(">i")
+
+
+class Link(asyncio.Protocol):
+    """`answered` gets each load with what the broker says of it, by partition; `lost` is called
+    once, when the connection is gone, with the load that was not answered and the reason."""
+
+    def __init__(
+        self,
+        answered: Callable[[Load, Answers], None],
+        lost: Callable[["Link", Load, str], None],
+    ) -> None:
+        self._answered = answered
+        self._lost = lost
+        self._transport: Any = None
+        self._load: Load = []
+        self._unread = b""
+        self._number = 0
+        self._reason = "the broker closed the connection"
+
+    @property
+    def is_free(self) -> bool:
+        return not self._load
+
+    def send(self, topic: str, timeout_ms: int, load: Load) -> None:
+        """Only while it is free."""
+        self._load = load
+        self._number = (self._number + 1) % 2**31
+        records = [(lane.partition, batch.record_bytes) for lane, batch in load]
+        self._transport.write(produce_request(self._number, topic, timeout_ms, records))
+
+    def abort(self, reason: str) -> None:
+        """Nothing more is heard of what is under way."""
+        self._reason = reason
+        self._transport.abort()
+
+    # --- What asyncio tells -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        data = self._unread + data
+        self._unread = b""
+        if len(data) < _SIZE_BYTES:
+            self._unread = data
+            return
+        (size,) = _number.unpack_from(data)
+        if size > _MOST_ANSWER_BYTES:
+            self.abort("the broker's answer is none")
+        elif len(data) < _SIZE_BYTES + size:
+            self._unread = data
+        else:
+            self._read(data[_SIZE_BYTES:])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        load, self._load = self._load, []
+        self._lost(self, load, str(error) if error else self._reason)
+
+    def _read(self, answer: bytes) -> None:
+        """There is one at most, as one request is under way at most."""
+        try:
+            (number,) = _number.unpack_from(answer)
+            answers = read_answers(answer[_number.size :])
+            if number != self._number:
+                raise ValueError(f"request {self._number} was answered as {number}")
+            for lane, _ in self._load:
+                if lane.partition not in answers:
+                    raise ValueError(f"nothing is said of partition {lane.partition}")
+        except (struct.error, ValueError) as error:
+            self.abort(f"the broker's answer can't be read: {error}")
+            return
+        load, self._load = self._load, []
+        self._answered(load, answers)
