@@ -54,13 +54,17 @@ class _Wrk(msgspec.Struct):
     broken: int
 
 
-def maximum(url: str, bodies: Path, pid: int, connections: int, seconds: int) -> Maximum:
-    """Raises `LoadFailed` when one request in a thousand was not answered with success."""
+def maximum(
+    url: str, bodies: Path, pid: int, connections: int, seconds: int, strange: bool = False
+) -> Maximum:
+    """`strange`: no two requests have the same head.
+
+    Raises `LoadFailed` when one request in a thousand was not answered with success."""
     watch = RssWatch(pid)
     before = usage_of(pid)
     watch.start()
     try:
-        wrk = _wrk(url, bodies, connections, seconds)
+        wrk = _wrk(url, bodies, connections, seconds, strange)
         cpu = usage_of(pid).cpu - before.cpu
     finally:
         most = watch.stop()
@@ -72,10 +76,11 @@ def maximum(url: str, bodies: Path, pid: int, connections: int, seconds: int) ->
     return Maximum(wrk.requests, rate, cpu / wrk.requests, most)
 
 
-def _wrk(url: str, bodies: Path, connections: int, seconds: int) -> _Wrk:
+def _wrk(url: str, bodies: Path, connections: int, seconds: int, strange: bool) -> _Wrk:
+    settings = {"BODIES": str(bodies), "PATH": "/usr/bin:/bin"}
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
     done = subprocess.run(
-        ["wrk", *options, url], env={"BODIES": str(bodies), "PATH": "/usr/bin:/bin"},
+        ["wrk", *options, url], env={**settings, "STRANGE": "1"} if strange else settings,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=_Wrk)

@@ -7,7 +7,7 @@ from statistics import median
 from bench import machine
 from bench.ingest import tools
 from bench.ingest.doors import DOORS, FAST, GIN_ACKNOWLEDGED, Door
-from bench.ingest.runs import BATCH_EVENTS, FEW, LOAD, MANY
+from bench.ingest.runs import BATCH_EVENTS, FEW, LOAD, MANY, OPEN
 from bench.results import table
 from bench.rounds import Measurement, medians, ratios, spread
 
@@ -108,5 +108,5 @@ def _against_gin(found: Found, door: Door, figure: str) -> str:
 
 def _notes() -> str:
     return _NOTES.read_text().format(
-        gin=GIN_ACKNOWLEDGED, few=FEW, many=MANY, load=LOAD, batch=BATCH_EVENTS
+        gin=GIN_ACKNOWLEDGED, few=FEW, many=MANY, open=OPEN, load=LOAD, batch=BATCH_EVENTS
     )

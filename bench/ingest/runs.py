@@ -28,9 +28,10 @@ BATCH_EVENTS = 500
 _PARTITIONS = 8
 _BODIES, _BATCHES, _BATCH_CONNECTIONS = 20_000, 20, 8
 _WARM_UP_S = 2
-# Of the maximum at few connections: where latencies are taken. The generator opens its connections
-# in the first tenths of a second, which must be less than a hundredth of what p99 is taken of.
-LOAD = 0.7
+# Of the maximum: where latencies are taken, on more connections than are in use at once, so that no
+# request waits for one. The generator opens them in the first tenths of a second, which must be
+# less than a hundredth of what p99 is taken of.
+LOAD, OPEN = 0.7, 256
 _LATENCY_S = 10
 
 
@@ -108,7 +109,7 @@ class Runs:
             best, connections = max((few.rate, FEW), (many.rate, MANY))
             url = process.url(door.track)
             seconds = max(_LATENCY_S, self._seconds)
-            times = latency(url, self._bodies, LOAD * few.rate, FEW, seconds)
+            times = latency(url, self._bodies, LOAD * best, OPEN, seconds)
             batches = self._batch(door, process)
         return {
             "requests/s": best,
@@ -138,7 +139,7 @@ class Runs:
 
     def _maximum(self, door: Door, process: DoorProcess, connections: int) -> Maximum:
         url = process.url(door.track)
-        return maximum(url, self._bodies, process.pid, connections, self._seconds)
+        return maximum(url, self._bodies, process.pid, connections, self._seconds, door.strange)
 
     def _batch(self, door: Door, process: DoorProcess) -> Maximum | None:
         if door.batch is None:
