@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
-        # What the parser made of the piece that it was given, if that was one request with a body.
+        # Of the last request in the piece that is being parsed, if its body came whole.
         self._whole: Head | None = None
         # Requests since the last one whose head was known.
         self._strange = 0
@@ -108,8 +108,10 @@ class Connection(asyncio.Protocol):
                     self._repeat(head, data[len(head_bytes) :])
                     return
         self._parse(data)
-        if head_bytes:
-            self._learn(head_bytes, len(data))
+        # Of this piece only: the next one may begin with another head.
+        whole, self._whole = self._whole, None
+        if head_bytes and whole is not None and len(head_bytes) + whole.length == len(data):
+            self.server.heads.learn(head_bytes, whole)
 
     def _may_repeat(self, head: Head) -> bool:
         room = self.server.most_buffered_bytes - self.server.buffered
@@ -120,12 +122,6 @@ class Connection(asyncio.Protocol):
         self._strange = 1
         self.server.buffered += len(body)
         self._take(Request(self, self.server.clock(), head, body))
-
-    def _learn(self, head_bytes: bytes, data_bytes: int) -> None:
-        """`head_bytes` began a piece of `data_bytes`, which was parsed."""
-        head, self._whole = self._whole, None
-        if head is not None and len(head_bytes) + head.length == data_bytes:
-            self.server.heads.learn(head_bytes, head)
 
     def _parse(self, data: bytes) -> None:
         self._head_bytes += len(data)

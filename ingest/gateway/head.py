@@ -64,7 +64,10 @@ class KnownHeads:
     def find(self, data: bytes) -> tuple[bytes, Head | None]:
         """The head with which `data` begins, as bytes; and what it says if that is known and
         `data` is nothing but this head and its whole body."""
-        head_bytes = data[: data.find(_END) + len(_END)]
+        end = data.find(_END)
+        if end < 0:
+            return b"", None
+        head_bytes = data[: end + len(_END)]
         head = self._heads.get(head_bytes)
         if head is not None and len(head_bytes) + head.length != len(data):
             return head_bytes, None

@@ -1,12 +1,17 @@
 """Heads that are known already: read as if they were not."""
 
-from itertools import pairwise
+import asyncio
+from itertools import accumulate, pairwise
+from typing import cast
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ingest.gateway.connection import Connection
 from ingest.gateway.head import Head, KnownHeads
-from tests.ingest.test_gateway_connection import Running, chunked, echo, post
+from ingest.gateway.server import Server
+from tests.ingest.test_gateway_connection import LIMIT, Serve, chunked, echo, post
+from tests.ingest.test_gateway_connection import serve as serve
 
 KNOWN = post(b"abc")
 HEAD = KNOWN.removesuffix(b"abc")
@@ -46,60 +51,86 @@ def request(kind: str, body: bytes) -> tuple[bytes, bytes]:
         return b"GET /%s HTTP/1.1\r\n\r\n" % body.hex().encode(), b"/" + body.hex().encode()
     if kind == "chunked":
         return chunked(body + b"."), b"/" + body + b"."
-    if kind == "empty lines":
+    if kind == "empty line":
         return b"\r\n" + post(body), b"/" + body
-    header = {"plain": b"x-a: b", "other": b"x-a: c", "expects": b"expect: 100-continue"}[kind]
-    return post(body, header), b"/" + body
+    return post(body, b"x-a: " + kind.encode()), b"/" + body
 
 
-KINDS = ["plain", "other", "chunked", "get", "empty lines"]
+class Wire:
+    """The other end of a connection, which brings pieces as they are cut here and nowhere else."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def bodies(self) -> list[bytes]:
+        """Of what was answered."""
+        found, rest = [], self.written
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            found.append(rest[:length])
+            rest = rest[length:]
+        return found
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "192.0.2.1", 1
+
+    def is_closing(self) -> bool:
+        return False
+
+
 # Also such as look like the end of a head or a head themselves.
 BODIES = st.sampled_from([b"abc", b"xyz", b"\r\n\r\n", KNOWN, HEAD, b""]) | st.binary(max_size=9)
-REQUESTS = st.lists(st.tuples(st.sampled_from(KINDS), BODIES), min_size=1, max_size=12)
+KINDS = st.sampled_from(["plain", "other", "chunked", "get", "empty line"])
+CUTS = st.lists(st.integers(0, 2_000), max_size=6)
 
 
-@given(REQUESTS, st.lists(st.integers(0, 2_000), max_size=6), st.booleans())
-@example([("plain", b"abc")] * 3 + [("plain", KNOWN)] * 3, [], False)
+@given(st.lists(st.tuples(KINDS, BODIES), min_size=1, max_size=12), CUTS, st.booleans())
+@example([("plain", b"abc")] * 3 + [("plain", KNOWN)] * 3, [], True)
 @example([("plain", b"abc"), ("chunked", b"abc"), ("plain", b"xyz")] * 3, [], True)
-def test_every_request_is_answered_however_often_its_head_came(
-    requests: list[tuple[str, bytes]], cuts: list[int], one_by_one: bool
+# As many bytes of the second body come with its head as the first one has.
+@example([("plain", b"abc"), ("other", b"0123456"), ("other", b"7890abc")], [140, 214], True)
+def test_every_request_is_read_as_it_is_however_often_its_head_came(
+    requests: list[tuple[str, bytes]], cuts: list[int], each_begins_a_piece: bool
 ) -> None:
-    """Each by itself, or all of them cut anywhere."""
-    running = Running(echo)
-    try:
-        asked = [request(kind, body) for kind, body in requests]
-        client = running.client()
-        if one_by_one:
-            for data, wanted in asked:
-                assert client.send(data).answer().body == wanted
-        else:
-            stream = b"".join(data for data, _ in asked)
-            places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-            for start, end in pairwise(places):
-                client.send(stream[start:end])
-            for _, wanted in asked:
-                assert client.answer().body == wanted
-    finally:
-        running.close()
-    assert running.server.buffered == 0
-    assert running.troubles == []
+    asked = [request(kind, body) for kind, body in requests]
+    stream = b"".join(data for data, _ in asked)
+    places = {0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)}
+    if each_begins_a_piece:
+        places |= set(accumulate(len(data) for data, _ in asked))
+    server, wire = Server(echo, LIMIT), Wire()
+    connection = Connection(server)
+    connection.connection_made(cast(asyncio.Transport, wire))
+    for start, end in pairwise(sorted(places)):
+        connection.data_received(stream[start:end])
+    assert wire.bodies() == [wanted for _, wanted in asked]
+    assert server.buffered == 0
 
 
-def test_only_what_comes_again_over_a_connection_is_known() -> None:
-    running = Running(echo)
-    try:
-        for _ in range(3):
-            assert running.client().send(KNOWN).answer().body == b"/abc"
-        assert running.server.heads._heads == {}
-        client = running.client()
-        for data in (
-            KNOWN,
-            KNOWN,
-            KNOWN.replace(b"abc", b"xyz"),
-            post(b"expected", b"expect: 100-continue"),
-        ):
-            client.send(data)
-            client.answer()
-        assert list(running.server.heads._heads) == [HEAD]
-    finally:
-        running.close()
+def test_only_what_comes_again_over_a_connection_is_known(serve: Serve) -> None:
+    running = serve(echo)
+    for _ in range(3):
+        assert running.client().send(KNOWN).answer().body == b"/abc"
+    assert running.server.heads._heads == {}
+    client = running.client()
+    for body, *headers in [(b"abc",), (b"abc",), (b"xyz",), (b"expected", b"expect: 100-continue")]:
+        client.send(post(body, *headers))
+        client.answer()
+    assert list(running.server.heads._heads) == [HEAD]
+
+
+def test_a_connection_whose_heads_never_come_again_is_not_looked_at(serve: Serve) -> None:
+    running = serve(echo)
+    client = running.client()
+    for number in range(200):
+        assert client.send(post(b"abc", b"x-request-id: %d" % number)).answer().body == b"/abc"
+    assert len(running.server.heads._heads) < 100
+    running.server.heads._heads.clear()
+    other = running.client()
+    for _ in range(3):
+        assert other.send(KNOWN).answer().body == b"/abc"
+    assert list(running.server.heads._heads) == [HEAD]
