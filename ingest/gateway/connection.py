@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from ingest.door import RETRY_AFTER_SECONDS, error_body
-from ingest.gateway.head import Head, read_header
+from ingest.gateway.head import READERS, Head
 from ingest.refusals import Refusal
 from ingest.too_large import (
     LINGER_SECONDS,
@@ -179,11 +179,14 @@ class Connection(asyncio.Protocol):
         self.request.head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        read = READERS.get(name.lower())
         # Called for every header, so without the property.
         request = self._request
+        if read is None or request is None or self._refused:
+            return
         # What comes behind the body is a trailer: whoever sent it, it says nothing here.
-        if request is not None and not self._refused and not request.head.method:
-            read_header(request.head, name, value)
+        if not request.head.method:
+            read(request.head, value)
 
     def on_headers_complete(self) -> None:
         request = self._request

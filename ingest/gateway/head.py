@@ -2,7 +2,6 @@
 them. No I/O."""
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ingest.doors.endpoint import HEADERS as DOOR_HEADERS
@@ -14,8 +13,7 @@ class Head:
 
     __slots__ = (
         "agent", "content_type", "forwarded_for", "framing", "hints", "is_preflight", "is_waiting",
-        "keep_alive", "length", "method", "offers_upgrade", "opt_out", "others", "remembered",
-        "target",
+        "keep_alive", "length", "method", "offers_upgrade", "opt_out", "others", "target",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,8 +36,6 @@ class Head:
         # For our word before it sends the body.
         self.is_waiting = False
         self.keep_alive = True
-        # What the handler made of it, for the next request with the same.
-        self.remembered: Any = None
 
     @property
     def path(self) -> bytes:
@@ -81,13 +77,6 @@ class KnownHeads:
         if len(self._heads) >= self.MOST_HEADS:
             self._heads.clear()
         self._heads[head_bytes] = head
-
-
-def read_header(head: Head, name: bytes, value: bytes) -> None:
-    """Take what one header says into `head`."""
-    read = _HEADERS.get(name.lower())
-    if read is not None:
-        read(head, value)
 
 
 def _set_length(head: Head, value: bytes) -> None:
@@ -156,7 +145,8 @@ def _keep(name: str) -> Callable[[Head, bytes], None]:
 
 
 _END = b"\r\n\r\n"
-_HEADERS: dict[bytes, Callable[[Head, bytes], None]] = {
+# By a header's name in lower case, what takes its value into a head.
+READERS: dict[bytes, Callable[[Head, bytes], None]] = {
     b"content-length": _set_length,
     b"transfer-encoding": _add_encoding,
     b"upgrade": _set_upgrade,

@@ -39,6 +39,8 @@ _PREFLIGHT = b"".join(
     f"{name.lower()}: {value}\r\n".encode() for name, value in PREFLIGHT_HEADERS.items()
 )
 Route = Callable[[Request], None]
+# Headers that few senders have, by the names that `connection` gives them.
+Hints = tuple[tuple[str, str], ...]
 # In characters; the headers of whoever means no harm are shorter.
 _REMEMBERED_LENGTH = 500
 
@@ -65,6 +67,7 @@ class Routes:
         self._proxies = tuple(proxies)
         # Senders keep their connections: most requests come from few of them.
         self._address_again = lru_cache(4_096)(client_address)
+        self._told_again = lru_cache(4_096)(self._told)
         self._routes: dict[bytes, Route] = {
             b"/api/v1/track": partial(self._track, door.read_one),
             b"/api/v1/track/batch": partial(self._track, door.read_many),
@@ -171,16 +174,18 @@ class Routes:
         )
 
     def _sender(self, request: Request) -> Sender:
-        return _make_sender(self._address(request), request.head)
+        head = request.head
+        return _make_sender(self._address(request), head.agent, head.opt_out, _hints(head))
 
     def _of_sender(self, head: Head, address: str) -> Told:
-        """What its sender tells. Who sends on and on is asked once: the head is the same then."""
-        remembered: tuple[str, Told] | None = head.remembered
-        if remembered is not None and remembered[0] == address:
-            return remembered[1]
-        told = self._door.of_sender(_make_sender(address, head))
-        head.remembered = (address, told)
-        return told
+        """What its sender tells."""
+        agent, hints = head.agent, _hints(head)
+        length = len(agent) + (sum(len(text) for _, text in hints) if hints else 0)
+        told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
+        return told(address, agent, head.opt_out, hints)
+
+    def _told(self, address: str, agent: str, opt_out: str | None, hints: Hints) -> Told:
+        return self._door.of_sender(_make_sender(address, agent, opt_out, hints))
 
     @staticmethod
     def _refuse_method(request: Request, allowed: str = ALLOWED_METHODS) -> None:
@@ -198,11 +203,15 @@ class Routes:
             request.answer(503, JSON, error_body(None, None, missing))
 
 
-def _make_sender(address: str, head: Head) -> Sender:
-    named = dict(head.hints or {})
+def _hints(head: Head) -> Hints:
+    return tuple(head.hints.items()) if head.hints else ()
+
+
+def _make_sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:
+    named = dict(hints)
     internal = named.pop("internal", "")
     of_client = read_hints(**{name: named.get(name, "") for name in ClientHints._fields})
-    return Sender(address, head.agent, of_client, internal, head.opt_out)
+    return Sender(address, agent, of_client, internal, opt_out)
 
 
 def _refuse_path(request: Request) -> None:
