@@ -11,31 +11,26 @@ from ingest.opt_out import opt_out
 class Head:
     """Is not changed any more once it is whole, as many requests may have the same."""
 
-    __slots__ = (
-        "agent", "content_type", "forwarded_for", "framing", "hints", "is_preflight", "is_waiting",
-        "keep_alive", "length", "method", "offers_upgrade", "opt_out", "others", "target",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.content_type = ""
-        self.agent = ""
-        self.forwarded_for = ""
-        # Headers that few senders have: client hints, X-Tracker-Internal.
-        self.hints: dict[str, str] | None = None
-        # Headers that only the doors of other trackers look at, by the name that they know.
-        self.others: list[tuple[str, bytes]] | None = None
-        # The name of the header that asks not to be tracked.
-        self.opt_out: str | None = None
-        # How long it says that the body is, and the header lines that say so.
-        self.length = 0
-        self.framing = b""
-        self.offers_upgrade = False
-        self.is_preflight = False
-        # For our word before it sends the body.
-        self.is_waiting = False
-        self.keep_alive = True
+    # What few senders say is the class's alone, and takes no time to make.
+    method = b""
+    target = b""
+    content_type = ""
+    agent = ""
+    forwarded_for = ""
+    # Headers that few senders have: client hints, X-Tracker-Internal.
+    hints: dict[str, str] | None = None
+    # Headers that only the doors of other trackers look at, by the name that they know.
+    others: list[tuple[str, bytes]] | None = None
+    # The name of the header that asks not to be tracked.
+    opt_out: str | None = None
+    # How long it says that the body is, and the header lines that say so.
+    length = 0
+    framing = b""
+    offers_upgrade = False
+    is_preflight = False
+    # For our word before it sends the body.
+    is_waiting = False
+    keep_alive = True
 
     @property
     def path(self) -> bytes:
