@@ -38,6 +38,7 @@ class Link(asyncio.Protocol):
         self._unread = b""
         self._number = 0
         self._reason = "the broker closed the connection"
+        self.is_lost = False
 
     @property
     def is_free(self) -> bool:
@@ -75,8 +76,9 @@ class Link(asyncio.Protocol):
             self._read(data[_SIZE_BYTES:])
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
         load, self._load = self._load, []
-        self._lost(self, load, str(error) if error else self._reason)
+        self._lost(self, load, str(error or self._reason))
 
     def _read(self, answer: bytes) -> None:
         """There is one at most, as one request is under way at most."""

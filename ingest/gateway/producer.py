@@ -172,6 +172,9 @@ class LoopProducer:
                 place.host,
                 place.port,
             )
+        # Before it could be noted, so nobody would hear of it again.
+        if link.is_lost:
+            raise ConnectionResetError("the broker closed the connection")
         return link
 
     def _lost(self, broker: int, link: Link, load: Load, reason: str) -> None:

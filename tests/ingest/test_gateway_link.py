@@ -153,6 +153,7 @@ def test_what_was_not_answered_is_given_back() -> None:
         link.abort("no answer")
         await asking.hear()
         assert asking.lost == [(sent, "no answer")]
+        assert link.is_lost
 
     run(Broker([b""]), test)
 
