@@ -104,8 +104,11 @@ class Connection(asyncio.Protocol):
             self.since = self.server.now
             if 0 < self._strange < _MOST_STRANGE:
                 head_bytes, head = self.server.heads.find(data)
-                if head is not None and self._may_repeat(head):
-                    self._repeat(head, data[len(head_bytes) :])
+                if head is not None and self._has_room(head.length):
+                    self._strange = 1
+                    self.server.buffered += head.length
+                    body = data[len(head_bytes) :]
+                    self._take(Request(self, self.server.clock(), head, body))
                     return
         self._parse(data)
         # Of this piece only: the next one may begin with another head.
@@ -113,15 +116,10 @@ class Connection(asyncio.Protocol):
         if head_bytes and whole is not None and len(head_bytes) + whole.length == len(data):
             self.server.heads.learn(head_bytes, whole)
 
-    def _may_repeat(self, head: Head) -> bool:
+    def _has_room(self, length: int) -> bool:
+        """Whether a body can be held; where not, it is refused on the usual way."""
         room = self.server.most_buffered_bytes - self.server.buffered
-        return head.length <= room and not self._refused
-
-    def _repeat(self, head: Head, body: bytes) -> None:
-        """A request as others were before: only its body is new."""
-        self._strange = 1
-        self.server.buffered += len(body)
-        self._take(Request(self, self.server.clock(), head, body))
+        return length <= room and not self._refused
 
     def _parse(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -309,15 +307,14 @@ class Connection(asyncio.Protocol):
     def _write(
         self, request: Request, status: int, headers: bytes, body: bytes, keep_alive: bool
     ) -> None:
-        if request.head.method == b"HEAD":
-            length, body = b"content-length: %d\r\n" % len(body), b""
-        elif status in (204, 304):  # a length would be that of the body that is left out
-            length = b""
-        else:
-            length = b"content-length: %d\r\n" % len(body)
         head = self.server.head(status, headers)
-        close = b"" if keep_alive else b"connection: close\r\n"
-        self._transport.write(b"%s%s%s\r\n%s" % (head, close, length, body))
+        if not keep_alive:
+            head += b"connection: close\r\n"
+        if status in (204, 304):  # a length would be that of the body that is left out
+            self._transport.write(b"%s\r\n" % head)
+            return
+        sent = b"" if request.head.method == b"HEAD" else body
+        self._transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), sent))
 
     def refuse_body(self) -> None:
         self._refuse_too_large(body_too_large(self.server.most_body_bytes))
