@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -59,7 +59,7 @@ class _Unavailable(msgspec.Struct, tag_field="status", tag="unavailable"):
 _Result = _AcceptedEvent | _Refused | _Unavailable
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """An HTTP status and the JSON body with it; `field` is what a refusal names, `bots` why
     accepted events are not a person's."""
 

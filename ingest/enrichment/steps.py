@@ -61,7 +61,7 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     bot: BotReason | None
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True, gc=False):
     """What a sender tells, the same for all events of a request. `address` is the sender's, or
     empty for what is none."""
 
@@ -78,7 +78,7 @@ class Told(NamedTuple):
     is_suspect: bool
 
 
-class _Page(NamedTuple):
+class _Page(msgspec.Struct, frozen=True, gc=False):
     """What the page's address tells."""
 
     path: str
@@ -87,7 +87,7 @@ class _Page(NamedTuple):
     tag: Tag
 
 
-class _Referrer(NamedTuple):
+class _Referrer(msgspec.Struct, frozen=True, gc=False):
     """`kept` goes into the message; `host` is in lower case."""
 
     kept: str | None
