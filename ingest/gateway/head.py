@@ -46,7 +46,7 @@ class KnownHeads:
     connections that ask again are looked at, and of these only those whose heads do come again.
     """
 
-    # Together they take 8 MB at most.
+    # Together they take 10 MB at most.
     MOST_BYTES, MOST_HEADS = 2_000, 2_000
 
     def __init__(self) -> None:
