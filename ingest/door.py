@@ -93,7 +93,7 @@ class One(Accepted[Answer]):
         receipt = self.receipts[0]
         if receipt is None:
             return _unavailable(self.trouble)
-        return Answer(202, _encode(_AcceptedEvent(self._id, receipt)), None, None, self._bot)
+        return Answer(202, _encode(_AcceptedEvent(self._id, receipt)), bots=self._bot)
 
 
 class Many(Accepted[Answer]):
@@ -128,7 +128,8 @@ class Door:
 
     def refuse_unread(self, content_type: str, address: str) -> Answer | None:
         """What can be refused without looking at the body."""
-        if self.limits.address is not None and (throttled := self.throttle_address(address)):
+        throttled = self.throttle_address(address)
+        if throttled is not None:
             return refused(throttled)
         if content_type in MEDIA_TYPES:
             return None
@@ -159,9 +160,7 @@ class Door:
             return refused(refusal)
         except DatabaseError:
             return _no_sites()
-        if self.limits.site is not None and (throttled := self._refuse_throttled((page_view,))):
-            return throttled
-        return One(page_view)
+        return self._refuse_throttled((page_view,)) or One(page_view)
 
     def read_pixel(self, query: str, referer: str, sender: Sender) -> One | Answer:
         """One event of a browser that can only load an image; it has no body whose type matters.

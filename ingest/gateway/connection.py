@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         head_bytes = b""
         if self._request is None:
             self.since = self.server.now
-            if 0 < self._strange < _MOST_STRANGE:
+            if 0 < self._strange < _MOST_STRANGE and not self._refused:
                 head_bytes, head = self.server.heads.find(data)
                 if head is not None and self._has_room(head.length):
                     self._strange = 1
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     def _has_room(self, length: int) -> bool:
         """Whether a body can be held; where not, it is refused on the usual way."""
         room = self.server.most_buffered_bytes - self.server.buffered
-        return length <= room and not self._refused
+        return length <= room
 
     def _parse(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         head.keep_alive = self._parser.should_keep_alive()
         self._head_bytes = 0
         if head.length > self.server.most_body_bytes:
-            self.refuse_body()
+            self._refuse_body()
         elif head.is_waiting and self._answering is None and not self._refused:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if head.method == b"CONNECT":
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(body)
         self.server.buffered += len(body)
         if self._body_bytes > self.server.most_body_bytes:
-            self.refuse_body()
+            self._refuse_body()
         elif self.server.buffered > self.server.most_buffered_bytes:
             self._refuse(503, self.server.overloaded, _RETRY_AFTER)
 
@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
         sent = b"" if request.head.method == b"HEAD" else body
         self._transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), sent))
 
-    def refuse_body(self) -> None:
+    def _refuse_body(self) -> None:
         self._refuse_too_large(body_too_large(self.server.most_body_bytes))
 
     def _refuse_too_large(self, refusal: Refusal) -> None:

@@ -71,9 +71,6 @@ class Batch:
                 break
             self.records += 1
         taken = self.records - first
-        if taken == len(numbers):
-            self._deliveries.append((delivery, numbers))
-            return ()
         if taken:
             self._deliveries.append((delivery, numbers[:taken]))
         return numbers[taken:]

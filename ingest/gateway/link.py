@@ -62,17 +62,14 @@ class Link(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        data = self._unread + data
-        self._unread = b""
+        data = self._unread = self._unread + data
         if len(data) < _SIZE_BYTES:
-            self._unread = data
             return
         (size,) = _number.unpack_from(data)
         if size > _MOST_ANSWER_BYTES:
             self.abort("the broker's answer is none")
-        elif len(data) < _SIZE_BYTES + size:
-            self._unread = data
-        else:
+        elif len(data) >= _SIZE_BYTES + size:
+            self._unread = b""
             self._read(data[_SIZE_BYTES:])
 
     def connection_lost(self, error: Exception | None) -> None:

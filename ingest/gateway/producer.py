@@ -121,34 +121,40 @@ class LoopProducer:
         partitions that it leads."""
         self._is_due = False
         client, identity = self._client, self._identity
-        links = self._links.values()
-        if client is None or identity is None or (links and not any(one.is_free for one in links)):
+        if client is None or identity is None or self._is_busy:
             return
-        loads: dict[int, Load] = {}
+        loads: dict[Link, Load] = {}
         for lane in self._lanes:
             if lane.can_send:
                 leader = self._leader(client, lane)
                 if leader is None:
                     self._ask_for_leaders()
                     self._loop.call_later(_RETRY_S, self._send_soon)
-                elif self._is_free(client, leader):
+                elif (link := self._free_link(client, leader)) is not None:
                     batch = lane.next(identity, leader)
-                    loads.setdefault(leader, []).append((lane, batch))
-        for leader, load in loads.items():
-            self._links[leader].send(self._settings.topic, self._timeout_ms, load)
+                    loads.setdefault(link, []).append((lane, batch))
+        for link, load in loads.items():
+            link.send(self._settings.topic, self._timeout_ms, load)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Every link has a request under way, whose answer brings what waits to be sent."""
+        links = self._links.values()
+        return bool(links) and not any(link.is_free for link in links)
 
     def _leader(self, client: AIOKafkaClient, lane: Lane) -> int | None:
         place = TopicPartition(self._settings.topic, lane.partition)
         leader: int | None = client.cluster.leader_for_partition(place)
         return None if leader == -1 else leader
 
-    def _is_free(self, client: AIOKafkaClient, broker: int) -> bool:
-        """Whether a request can be sent to the broker; where it can't, there will be news."""
+    def _free_link(self, client: AIOKafkaClient, broker: int) -> Link | None:
+        """Over which a request can be sent to the broker. Where there is no link at all, one is
+        begun; it sends what waits once it is made."""
         link = self._links.get(broker)
         if link is None and broker not in self._linking:
             self._linking.add(broker)
             self._begin(self._link(client, broker))
-        return link is not None and link.is_free
+        return link if link is not None and link.is_free else None
 
     async def _link(self, client: AIOKafkaClient, broker: int) -> None:
         try:

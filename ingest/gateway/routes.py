@@ -41,7 +41,6 @@ _PREFLIGHT = b"".join(
 Route = Callable[[Request], None]
 # Headers that few senders have, by the names that `connection` gives them.
 Hints = tuple[tuple[str, str], ...]
-_NO_HINTS: Hints = ()
 # In characters; the headers of whoever means no harm are shorter.
 _REMEMBERED_LENGTH = 500
 
@@ -180,10 +179,8 @@ class Routes:
 
     def _of_sender(self, head: Head, address: str) -> Told:
         """What its sender tells."""
-        agent, hints, length = head.agent, _NO_HINTS, len(head.agent)
-        if head.hints:
-            hints = _hints(head)
-            length += sum(len(text) for _, text in hints)
+        agent, hints = head.agent, _hints(head)
+        length = len(agent) + (sum(len(text) for _, text in hints) if hints else 0)
         told = self._told_again if length <= _REMEMBERED_LENGTH else self._told
         return told(address, agent, head.opt_out, hints)
 
@@ -207,7 +204,7 @@ class Routes:
 
 
 def _hints(head: Head) -> Hints:
-    return tuple(head.hints.items()) if head.hints else _NO_HINTS
+    return tuple(head.hints.items()) if head.hints else ()
 
 
 def _make_sender(address: str, agent: str, opt_out: str | None, hints: Hints) -> Sender:

@@ -13,7 +13,6 @@ from ingest.gateway.link import Link, Load
 from ingest.gateway.requests import Answers
 
 TOPIC = "views"
-Send = Callable[[bytes], Awaitable[None]]
 
 
 def load(*partitions: int) -> Load:
