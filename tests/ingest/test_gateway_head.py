@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ingest.gateway.connection import Connection
 from ingest.gateway.head import Head, KnownHeads
 from ingest.gateway.server import Server
-from tests.ingest.test_gateway_connection import LIMIT, Serve, chunked, echo, post
-from tests.ingest.test_gateway_connection import serve as serve
+from tests.ingest.gateway_server import LIMIT, Serve, chunked, echo, post
+from tests.ingest.gateway_server import serve as serve
 
 KNOWN = post(b"abc")
 HEAD = KNOWN.removesuffix(b"abc")
