@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ingest.pageview import PageView
 from processing import keys
@@ -23,6 +24,26 @@ CATEGORIES = (COUNTED, DUPLICATE, BOT, LATE, INVALID, FORGOTTEN)
 EXPIRED, HOLES = "expired", "holes"
 _NO_IDS: tuple[int, dict[str, None]] = (0, {})
 _QUARTER_MS = 900_000
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Page views of one partition, in the order of the log. `offsets`: where each of them lies;
+    without them the duplicates' places are not noted. `noted`: places among the page views of
+    those that are duplicates whatever is known."""
+
+    partition: int
+    page_views: Sequence[PageView]
+    offsets: Sequence[int] = ()
+    noted: Container[int] = ()
+
+
+@dataclass
+class _SiteEvents:
+    """Those of a site that are people's, and those that are bots'."""
+
+    counted: list[PageView] = field(default_factory=list)
+    bots: list[PageView] = field(default_factory=list)
 
 
 class Aggregator:
@@ -66,46 +87,52 @@ class Aggregator:
             wanted.visits.append((list(seen), [of_step(near) for near in neighbours(step)]))
         return wanted
 
-    def aggregate(
-        self,
-        page_views: Sequence[PageView],
-        known: Known,
-        now_s: int,
-        offsets: Sequence[int] = (),
-        noted: Container[int] = (),
-    ) -> Deltas:
-        """`known`: the store's answer to `lookups`. `offsets`: where each page view lies;
-        without them the duplicates' places are not noted. `noted`: places among the page views
-        of those that are duplicates whatever is known."""
+    def aggregate(self, portions: Iterable[Portion], known: Known, now_s: int) -> Deltas:
+        """`known`: the store's answer to `lookups`."""
         deltas = Deltas(gone_before=now_s * 1_000 - 2 * NOW_MS, most_values=self._most_values)
-        duplicates = self._duplicates(deltas, page_views, known, noted)
-        if offsets:
-            deltas.duplicates = _runs(duplicates, offsets)
-        deltas.clock = max([page_view.received for page_view in page_views], default=0)
-        again = [page_views[at] for at in duplicates]
-        for site, events in _by_site(again).items():
-            self._tally(deltas, site, events, DUPLICATE, now_s)
-        seen_before = set(duplicates)
-        new = [event for at, event in enumerate(page_views) if at not in seen_before]
-        for site, events in _by_site(new if duplicates else page_views).items():
+        sites: defaultdict[str, _SiteEvents] = defaultdict(_SiteEvents)
+        for portion in portions:
+            for site, events in self._told_apart(deltas, portion, known, now_s).items():
+                sites[site].counted += events.counted
+                sites[site].bots += events.bots
+        for site, events in sites.items():
             self._aggregate_site(deltas, site, events, known, now_s)
         return deltas
 
+    def _told_apart(
+        self, deltas: Deltas, portion: Portion, known: Known, now_s: int
+    ) -> Mapping[str, _SiteEvents]:
+        """What of a partition counts at all, by site; everything is in the ledgers."""
+        partition, page_views = portion.partition, portion.page_views
+        duplicates = self._duplicates(deltas, page_views, known, portion.noted)
+        if portion.offsets:
+            deltas.duplicates[partition] = _runs(duplicates, portion.offsets)
+        deltas.clocks[partition] = max([view.received for view in page_views], default=0)
+        again = [page_views[at] for at in duplicates]
+        for site, events in _by_site(again).items():
+            self._tally(deltas, partition, site, events, DUPLICATE, now_s)
+        seen_before = set(duplicates)
+        new = [event for at, event in enumerate(page_views) if at not in seen_before]
+        found = {}
+        for site, events in _by_site(new if duplicates else page_views).items():
+            rules = self._rules(site)
+            bots = [event for event in events if rules.is_bot(event)]
+            counted = [event for event in events if not rules.is_bot(event)] if bots else events
+            late = [event for event in counted if rules.is_late(event)]
+            if late:
+                counted = [event for event in counted if not rules.is_late(event)]
+            for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):
+                self._tally(deltas, partition, site, of_category, category, now_s)
+            found[site] = _SiteEvents(counted, bots)
+        return found
+
     def _aggregate_site(
-        self, deltas: Deltas, site: str, events: Sequence[PageView], known: Known, now_s: int
+        self, deltas: Deltas, site: str, events: _SiteEvents, known: Known, now_s: int
     ) -> None:
-        """A site's events without the duplicates."""
         rules = self._rules(site)
         history = HistoryCounts(deltas, self._retention, now_s, self._site_keys(site), rules)
-        bots = [event for event in events if rules.is_bot(event)]
-        counted = [event for event in events if not rules.is_bot(event)] if bots else events
-        late = [event for event in counted if rules.is_late(event)]
-        if late:
-            counted = [event for event in counted if not rules.is_late(event)]
-        for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):
-            self._tally(deltas, site, of_category, category, now_s)
-        history.count_bots(bots)
-        self._count(history, counted, known)
+        history.count_bots(events.bots)
+        self._count(history, events.counted, known)
         history.add()
 
     def _duplicates(
@@ -136,12 +163,18 @@ class Aggregator:
         return True
 
     def _tally(
-        self, deltas: Deltas, site: str, events: Sequence[PageView], category: str, now_s: int
+        self,
+        deltas: Deltas,
+        partition: int,
+        site: str,
+        events: Sequence[PageView],
+        category: str,
+        now_s: int,
     ) -> None:
         """In the partition's ledger, and in the site's by the day of arrival."""
         if not events:
             return
-        deltas.tally(category, len(events))
+        deltas.tally(partition, category, len(events))
         rules, site_keys = self._rules(site), self._site_keys(site)
         arrivals = [event.received for event in events]
         for quarter, of_quarter in by_step(events, arrivals, _QUARTER_MS).items():

@@ -1,10 +1,10 @@
--- Apply what one batch of one partition changes in one shard, or nothing of it.
+-- Apply what was read at once changes in one shard, or nothing of it.
 --
 -- KEYS: marker, ledger, clock, steps, hold, then every key that ARGV[1] names by number.
 -- ARGV[1]: msgpack map:
---   partition, expected, next   the marker must be `expected` and becomes `next`
---   clock                       arrival (ms) up to which the partition was read
---   ledger   {category, n, …}
+--   ranges   {{partition, expected, next, clock, {category, n, …}, duplicates' key, {{first, last}, …}}, …}:
+--            each marker must be `expected` and becomes `next`; `clock`: arrival (ms) up to which the
+--            partition was read; offsets of its duplicates in the order of the log
 --   absent   {{key, {id, …}}, …} ids that must not be there yet
 --   ids      {{key, end of step (ms), {id, …}}, …}
 --   most     values of a dimension that a bucket keeps
@@ -18,16 +18,16 @@
 --   now      {{pages, sources, countries, sorted set, forget before (ms),
 --              {visitor, …}, {arrival, …}, {path, …}, {source and referrer, …}, {country, …}}, …}
 --   feed     {{key, {arrival, event, …}}, …}
---   duplicates {{key, first, last offset}, …} in the order of the log
 --   states   {{key, last arrival, last ts}, …}
--- Returns {"applied", next}, {"moved", the marker found} or {"known", key}: an id that the
--- caller took for new is there by now, or a visit went on, so the caller looks again; or {"held", 0}: the numbers
--- are being swapped, so the caller tries again in a moment.
+-- Returns {"applied"}, {"moved", partition, the marker found} or {"known", key}: an id that the
+-- caller took for new is there by now, or a visit went on, so the caller looks again; or {"held"}:
+-- the numbers are being swapped, so the caller tries again in a moment.
 local b = cmsgpack.unpack(ARGV[1])
-local field = tostring(b.partition)
-local found = tonumber(redis.call('HGET', KEYS[1], field) or '0')
-if found ~= b.expected then return {'moved', found} end
-if redis.call('EXISTS', KEYS[5]) == 1 then return {'held', 0} end
+for _, range in ipairs(b.ranges) do
+  local found = tonumber(redis.call('HGET', KEYS[1], range[1]) or '0')
+  if found ~= range[2] then return {'moved', range[1], found} end
+end
+if redis.call('EXISTS', KEYS[5]) == 1 then return {'held'} end
 
 local CHUNK = 2000
 local function in_chunks(list, call)
@@ -261,15 +261,6 @@ for _, feed in ipairs(b.feed) do
   redis.call('ZREMRANGEBYRANK', key, 0, -51)
   redis.call('EXPIRE', key, 86400)
 end
-for n, run in ipairs(b.duplicates) do
-  local key, first, last = KEYS[run[1]], run[2], run[3]
-  local before = n == 1 and redis.call('ZRANGE', key, -1, -1)[1]
-  if before and tonumber(before:match('-(%d+)')) == first - 1 then
-    redis.call('ZREM', key, before)
-    first = tonumber(before:match('%d+'))
-  end
-  redis.call('ZADD', key, last, string.format('%.0f-%.0f', first, last))
-end
 for _, state in ipairs(b.states) do
   local key = KEYS[state[1]]
   redis.call('HINCRBY', key, 'revision', 1)
@@ -279,11 +270,26 @@ for _, state in ipairs(b.states) do
     end
   end
 end
-for i = 1, #b.ledger, 2 do
-  redis.call('HINCRBY', KEYS[2], field .. ':' .. b.ledger[i], b.ledger[i + 1])
+local function note_duplicates(key, runs)
+  for n, run in ipairs(runs) do
+    local first, last = run[1], run[2]
+    local before = n == 1 and redis.call('ZRANGE', key, -1, -1)[1]
+    if before and tonumber(before:match('-(%d+)')) == first - 1 then
+      redis.call('ZREM', key, before)
+      first = tonumber(before:match('%d+'))
+    end
+    redis.call('ZADD', key, last, string.format('%.0f-%.0f', first, last))
+  end
 end
-if b.clock > tonumber(redis.call('HGET', KEYS[3], field) or '0') then
-  redis.call('HSET', KEYS[3], field, string.format('%.0f', b.clock))
+for _, done in ipairs(b.ranges) do
+  local partition, clock, ledger = done[1], done[4], done[5]
+  note_duplicates(KEYS[done[6]], done[7])
+  for i = 1, #ledger, 2 do
+    redis.call('HINCRBY', KEYS[2], partition .. ':' .. ledger[i], ledger[i + 1])
+  end
+  if clock > tonumber(redis.call('HGET', KEYS[3], partition) or '0') then
+    redis.call('HSET', KEYS[3], partition, string.format('%.0f', clock))
+  end
+  redis.call('HSET', KEYS[1], partition, string.format('%.0f', done[3]))
 end
-redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))
-return {'applied', b.next}
+return {'applied'}

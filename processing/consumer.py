@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 from confluent_kafka import (
@@ -38,6 +38,8 @@ REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
 FORGET_EVERY_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
+# Messages that are taken from the Kafka client at once.
+_AT_ONCE = 2_000
 
 
 class ConsumerStopped(RuntimeError):
@@ -51,6 +53,16 @@ class Progress:
     events: int = 0
     lag: int | None = None
     age_ms: int | None = None
+
+
+@dataclass
+class _Read:
+    """What was read at once: how many messages, by partition what they hold, and those that hold
+    no page view."""
+
+    messages: int = 0
+    batches: dict[int, Batch] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class PageViewConsumer:
@@ -180,6 +192,8 @@ class PageViewConsumer:
             [TopicPartition(topic.name, p, self._position(p)) for p in self._assigned]
         )
         self._through = {}
+        # They are read again.
+        self._invalid_in_a_row = 0
         self._reached_ms = self._clock()
         self._stale = False
 
@@ -249,16 +263,21 @@ class PageViewConsumer:
 
     # --- Reading ----------------------------------------------------------------------
 
-    def _poll(self) -> list[Message]:
+    def _poll(self) -> _Read:
         """A few at once while they come slowly, many when they wait."""
-        messages = self._kafka.consume(1, timeout=0.2)
-        if messages:
+        read = _Read()
+        asked, timeout = 1, 0.2
+        while asked:
+            messages = self._kafka.consume(asked, timeout=timeout)
+            self._take(messages, read)
+            if len(messages) < asked:
+                break
+            asked = min(self._batch_events - read.messages, _AT_ONCE)
             # A little patience makes batches that are worth a round trip. Taking over as many as
             # wait in the client is work too, which must not be cut off.
-            patience = 0.2 if self._is_behind else 0.02
-            messages += self._kafka.consume(self._batch_events - 1, timeout=patience)
-        self._is_behind = len(messages) > self._batch_events // 2
-        return [message for message in messages if not self._is_notice(message)]
+            timeout = 0.2 if self._is_behind else 0.02
+        self._is_behind = read.messages > self._batch_events // 2
+        return read
 
     def _is_notice(self, message: Message) -> bool:
         """Whether this is no message but news; news that concern the position are heeded."""
@@ -272,36 +291,35 @@ class PageViewConsumer:
             self._stale = True
         return True
 
-    def _handle(self, messages: Sequence[Message]) -> None:
-        """Count `messages`, or nothing of them from where the markers say otherwise."""
-        if self._stale or not messages:
-            return
-        batches, letters = self._decode(messages)
-        # A full batch of them is 20 MB, which counting needs no more.
-        del messages
-        self._confirm_topic()
-        for batch in batches:
-            self._gaps.check(batch.partition, self._begun(batch.partition), batch.offsets)
-        self._bury(letters)
-        for batch in batches:
-            self._count(batch)
-
-    def _decode(self, messages: Sequence[Message]) -> tuple[list[Batch], list[DeadLetter]]:
-        batches: dict[int, Batch] = {}
-        letters: list[DeadLetter] = []
+    def _take(self, messages: Sequence[Message], read: _Read) -> None:
+        """Decode them at once: as messages they take as much memory again."""
+        read.messages += len(messages)
         for message in messages:
+            if self._is_notice(message):
+                continue
             partition, offset = message.partition(), message.offset()
             # Every message from a broker has both.
             assert partition is not None and offset is not None  # noqa: S101
-            batch = batches.setdefault(partition, Batch(partition))
+            batch = read.batches.get(partition)
+            if batch is None:
+                batch = read.batches[partition] = Batch(partition)
             try:
                 batch.add(offset, decode(message.value()))
                 self._invalid_in_a_row = 0
             except UndecodableMessage as error:
                 batch.add(offset, None)
-                letters.append(DeadLetter(message, str(error)))
+                read.letters.append(DeadLetter(message, str(error)))
                 self._invalid_in_a_row += 1
-        return list(batches.values()), letters
+
+    def _handle(self, read: _Read) -> None:
+        """Count what was read, or nothing of it from where the markers say otherwise."""
+        if self._stale or not read.batches:
+            return
+        self._confirm_topic()
+        for batch in read.batches.values():
+            self._gaps.check(batch.partition, self._begun(batch.partition), batch.offsets)
+        self._bury(read.letters)
+        self._count(list(read.batches.values()))
 
     def _confirm_topic(self) -> None:
         """Make sure that what was read belongs to the log whose markers are known: its id
@@ -334,9 +352,9 @@ class PageViewConsumer:
             self._dead_letters.keep(letters, self._topic.id)
             logger.warning("%d messages could not be read: %s", len(letters), letters[-1].reason)
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batches: Sequence[Batch]) -> None:
         assert self._overlap is not None  # noqa: S101  set before anything is read
-        self._overlap.begin(batch)
+        self._overlap.begin(batches)
 
     def _finish(self) -> None:
         """Little waits to be read, so nothing is gained by counting meanwhile."""
@@ -346,7 +364,7 @@ class PageViewConsumer:
     def _note_counted(self, batch: Batch) -> None:
         self.progress.events += len(batch.offsets)
         if batch.page_views:
-            self._through[batch.partition] = batch.page_views[-1][1].received
+            self._through[batch.partition] = batch.page_views[-1].received
 
     # --- Housekeeping -----------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The live store's write side: markers, known ids, and the one atomic apply."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -20,19 +20,19 @@ APPLIED, MOVED, KNOWN, HELD = "applied", "moved", "known", "held"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `apply` did. `marker` is the marker found (`moved`) or written (`applied`), `key` what
-    held something that was taken for absent (`known`)."""
+    """What `apply` did. `marker` is what was found of `partition` (`moved`), `key` what held
+    something that was taken for absent (`known`)."""
 
     result: str
-    marker: int
+    partition: int = 0
+    marker: int = 0
     key: str = ""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Offsets `expected` … `next` - 1 of one partition of one log."""
+    """Offsets `expected` … `next` - 1 of one partition."""
 
-    topic_id: str
     partition: int
     expected: int
     next: int
@@ -105,22 +105,24 @@ class Counters:
             known.visits.setdefault(key, {}).update(zip(visitors, texts, strict=False))
         return known
 
-    def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:
-        """Write all of `deltas` and move the shard's marker, or nothing (SPEC.md §5).
+    def apply(self, shard: int, topic_id: str, ranges: Sequence[Range], deltas: Deltas) -> Outcome:
+        """Write all of `deltas` and move the shard's markers over `ranges`, or nothing
+        (SPEC.md §5).
 
-        Raises `redis.RedisError` when it is unknown whether it was written; the marker
-        tells.
+        Raises `redis.RedisError` when it is unknown whether it was written; the markers
+        tell.
         """
-        names, packed = _pack(shard, offsets, deltas)
+        names, packed = _pack(shard, topic_id, ranges, deltas)
         names = [self.space + name for name in names]
         if self.touched is not None:
             self.touched.update(names, _page_keys(self.space, deltas))
-        result, detail = self._script(keys=names, args=[packed])
+        result, *details = self._script(keys=names, args=[packed])
+        if result == b"moved":
+            partition, marker = map(int, details)
+            return Outcome(MOVED, partition, marker)
         if result == b"known":
-            return Outcome(KNOWN, offsets.expected, detail.decode())
-        if result == b"held":
-            return Outcome(HELD, offsets.expected)
-        return Outcome(result.decode(), int(detail))
+            return Outcome(KNOWN, key=details[0].decode())
+        return Outcome(result.decode())
 
     def knows_log(self, topic: str, topic_id: str) -> bool:
         """Whether `remember_log` was the last one; not in a store that was emptied since."""
@@ -199,12 +201,14 @@ def _lua(name: str) -> str:
     return (resources.files(__package__) / f"{name}.lua").read_text()
 
 
-def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]:
+def _pack(
+    shard: int, topic_id: str, ranges: Sequence[Range], deltas: Deltas
+) -> tuple[list[str], bytes]:
     """The KEYS and ARGV[1] of apply.lua."""
     names = [
-        keys.marker(shard, offsets.topic_id),
-        keys.ledger(shard, offsets.topic_id),
-        keys.clock(shard, offsets.topic_id),
+        keys.marker(shard, topic_id),
+        keys.ledger(shard, topic_id),
+        keys.clock(shard, topic_id),
         keys.steps(shard),
         keys.hold(shard),
     ]
@@ -221,11 +225,19 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
 
     packed = msgspec.msgpack.encode(
         {
-            "partition": offsets.partition,
-            "expected": offsets.expected,
-            "next": offsets.next,
-            "clock": deltas.clock,
-            "ledger": _flat(deltas.ledger.items()),
+            "ranges": [
+                [
+                    str(offsets.partition),
+                    offsets.expected,
+                    offsets.next,
+                    deltas.clocks.get(offsets.partition, 0),
+                    _flat(deltas.ledger.get(offsets.partition, {}).items()),
+                    number(keys.duplicates(shard, topic_id, offsets.partition)) if runs else 0,
+                    runs,
+                ]
+                for offsets in ranges
+                for runs in (deltas.duplicates.get(offsets.partition, []),)
+            ],
             "absent": [[number(key), list(marks)] for key, marks in deltas.absent.items()],
             "ids": [[number(key), end, list(marks)] for key, (end, marks) in deltas.ids.items()],
             "most": deltas.most_values,
@@ -257,10 +269,6 @@ def _pack(shard: int, offsets: Range, deltas: Deltas) -> tuple[list[str], bytes]
                 for site, people in deltas.now.items()
             ],
             "feed": [[number(site.feed), _flat(events)] for site, events in deltas.feed.items()],
-            "duplicates": [
-                [number(keys.duplicates(shard, offsets.topic_id, offsets.partition)), *run]
-                for run in deltas.duplicates
-            ],
             "states": [[number(site.state), *last] for site, last in deltas.states.items()],
         }
     )

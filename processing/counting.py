@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from confluent_kafka import Message
 
 from ingest.pageview import PageView, UndecodableMessage, decode
 from processing import keys
-from processing.aggregation import FORGOTTEN, HOLES, INVALID, Aggregator
+from processing.aggregation import FORGOTTEN, HOLES, INVALID, Aggregator, Portion
 from processing.counters import HELD, KNOWN, MOVED, Counters, Outcome, Range
 from processing.deltas import Deltas, Known, Lookups
 from processing.duplicate_notes import DuplicateNotes
@@ -31,11 +32,12 @@ class ForgettingUnknown(MarkerMoved):
 
 @dataclass
 class Batch:
-    """Consecutive events of one partition. `offsets` are all that were read, of which those in
-    `invalid` hold no page view, and those in `forgotten` none any more."""
+    """Consecutive events of one partition. `offsets` are all that were read: `places` where each
+    page view lies, those in `invalid` hold none, and those in `forgotten` none any more."""
 
     partition: int
-    page_views: list[tuple[int, PageView]] = field(default_factory=list)
+    page_views: list[PageView] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     invalid: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
@@ -46,15 +48,24 @@ class Batch:
 
     def only(self, sites: Container[str]) -> "Batch":
         """The same range with nothing of it but these sites' page views."""
-        kept = [(o, page_view) for o, page_view in self.page_views if page_view.site in sites]
-        return Batch(self.partition, kept, [], self.offsets)
+        batch = Batch(self.partition, offsets=self.offsets)
+        for offset, page_view in zip(self.places, self.page_views, strict=True):
+            if page_view.site in sites:
+                batch.places.append(offset)
+                batch.page_views.append(page_view)
+        return batch
+
+    def end(self) -> "Batch":
+        """The same range with nothing but its last page view."""
+        return Batch(self.partition, self.page_views[-1:], self.places[-1:], offsets=self.offsets)
 
     def add(self, offset: int, page_view: PageView | None) -> None:
         self.offsets.append(offset)
         if page_view is None:
             self.invalid.append(offset)
         else:
-            self.page_views.append((offset, page_view))
+            self.places.append(offset)
+            self.page_views.append(page_view)
 
     def add_forgotten(self, offset: int) -> None:
         self.offsets.append(offset)
@@ -64,25 +75,33 @@ class Batch:
         """The same range with nothing of what is forgotten; itself where that is nothing."""
         if not forgotten.sites:
             return self
-        hidden = [offset for offset, page_view in self.page_views if page_view in forgotten]
-        gone = set(hidden)
-        kept = [pair for pair in self.page_views if pair[0] not in gone]
-        return Batch(self.partition, kept, self.invalid, self.offsets, [*self.forgotten, *hidden])
+        batch = Batch(
+            self.partition, invalid=self.invalid, offsets=self.offsets, forgotten=[*self.forgotten]
+        )
+        for offset, page_view in zip(self.places, self.page_views, strict=True):
+            if page_view in forgotten:
+                batch.forgotten.append(offset)
+            else:
+                batch.places.append(offset)
+                batch.page_views.append(page_view)
+        return batch
 
 
 @dataclass(frozen=True)
 class Part:
-    """What of a batch one shard counts, and what has to be known for it. `expected`: the marker
-    from which on it is not counted yet; `forgotten`: the number of the last forgetting that was
-    heeded."""
+    """What one shard counts at once, and what has to be known for it. `batches`, of different
+    partitions, each with the marker from which on it is not counted yet; `forgotten`: the number
+    of the last forgetting that was heeded."""
 
     shard: int
-    batch: Batch
-    expected: int
-    page_views: list[PageView]
-    offsets: list[int]
+    batches: list[tuple[Batch, int]]
+    portions: list[Portion]
     wanted: Lookups
     forgotten: int
+
+    @property
+    def events(self) -> int:
+        return sum(len(portion.page_views) for portion in self.portions)
 
 
 def batches(messages: Iterable[Message], partition: int, most: int = 5_000) -> Iterator[Batch]:
@@ -155,8 +174,8 @@ class Counting:
 
     def count_in(self, shard: int, batch: Batch) -> None:
         """The same in one shard only."""
-        while self._markers[shard][batch.partition] < batch.next:
-            self._try(shard, batch)
+        while (marker := self._markers[shard][batch.partition]) < batch.next:
+            self._try(shard, batch, marker)
 
     def pass_over(self, partition: int, to: int, category: str) -> int:
         """Move the markers to `to` over offsets that can't be read; returns how many."""
@@ -171,68 +190,83 @@ class Counting:
             self._pass(shard, partition, to, {category: offsets})
         return offsets
 
-    def part(self, shard: int, batch: Batch, expected: int) -> Part:
-        """What of the batch is the shard's, from the offset `expected` on, without what is
+    def part(self, shard: int, batches: Iterable[tuple[Batch, int]]) -> Part:
+        """What of the batches is the shard's, each from an offset on, without what is
         forgotten."""
         forgotten = self._counters.forgotten()
-        batch = batch.without(forgotten)
-        own = [
-            (offset, page_view)
-            for offset, page_view in batch.page_views
-            if offset >= expected and keys.shard_of(page_view.site, len(self._aggregators)) == shard
-        ]
-        page_views, offsets = [page_view for _, page_view in own], [offset for offset, _ in own]
+        heeded = [(batch.without(forgotten), expected) for batch, expected in batches]
+        portions = [self._portion(shard, batch, expected) for batch, expected in heeded]
+        page_views = chain.from_iterable(portion.page_views for portion in portions)
         wanted = self._aggregators[shard].lookups(page_views)
-        return Part(shard, batch, expected, page_views, offsets, wanted, forgotten.number)
+        return Part(shard, heeded, portions, wanted, forgotten.number)
+
+    def _portion(self, shard: int, batch: Batch, expected: int) -> Portion:
+        page_views, offsets = self._own(shard, batch, expected)
+        noted: Container[int] = ()
+        if self._notes is not None:
+            noted = self._notes.among(shard, self.topic_id, batch.partition, offsets)
+        return Portion(batch.partition, page_views, offsets, noted)
+
+    def _own(self, shard: int, batch: Batch, expected: int) -> tuple[list[PageView], list[int]]:
+        """The page views, and where they lie."""
+        shards = len(self._aggregators)
+        if shards == 1 and expected <= batch.offsets[0]:
+            return batch.page_views, batch.places
+        own = [
+            (page_view, offset)
+            for page_view, offset in zip(batch.page_views, batch.places, strict=True)
+            if offset >= expected and keys.shard_of(page_view.site, shards) == shard
+        ]
+        return [page_view for page_view, _ in own], [offset for _, offset in own]
 
     def look_up(self, part: Part) -> Known:
         return self._counters.look_up(part.wanted)
 
     def aggregate(self, part: Part, known: Known) -> Deltas:
-        deltas = self._aggregators[part.shard].aggregate(
-            part.page_views, known, self._clock() // 1000, part.offsets, self._noted(part)
-        )
-        _tally_unread(deltas, part.shard, part.batch, part.expected)
+        aggregator, now_s = self._aggregators[part.shard], self._clock() // 1000
+        deltas = aggregator.aggregate(part.portions, known, now_s)
+        for batch, expected in part.batches:
+            _tally_unread(deltas, part.shard, batch, expected)
         deltas.absent[keys.forgotten(part.shard)] = {str(part.forgotten + 1)}
         return deltas
 
-    def _noted(self, part: Part) -> Container[int]:
-        if self._notes is None:
-            return ()
-        return self._notes.among(part.shard, self.topic_id, part.batch.partition, part.offsets)
-
     def apply(self, part: Part, deltas: Deltas) -> Outcome:
-        offsets = Range(self.topic_id, part.batch.partition, part.expected, part.batch.next)
-        return self._counters.apply(part.shard, offsets, deltas)
+        ranges = [Range(batch.partition, expected, batch.next) for batch, expected in part.batches]
+        return self._counters.apply(part.shard, self.topic_id, ranges, deltas)
 
-    def settle(self, shard: int, partition: int, outcome: Outcome) -> bool:
+    def settle(self, part: Part, outcome: Outcome) -> bool:
         """Whether it was applied. Raises `MarkerMoved`."""
+        if not self._is_applied(part.shard, outcome):
+            return False
+        for batch, _ in part.batches:
+            self._markers[part.shard][batch.partition] = batch.next
+        return True
+
+    def _is_applied(self, shard: int, outcome: Outcome) -> bool:
         if outcome.result == MOVED:
             raise MarkerMoved(
-                f"Partition {partition}, shard {shard}: the marker is {outcome.marker}, not "
-                f"{self._markers[shard][partition]}. Another consumer counted, or Redis was rolled "
-                "back."
+                f"Partition {outcome.partition}, shard {shard}: the marker is {outcome.marker}, "
+                f"not {self._markers[shard][outcome.partition]}. Another consumer counted, or "
+                "Redis was rolled back."
             )
         if outcome.result == HELD:
             time.sleep(HELD_S)
         if outcome.result == KNOWN and outcome.key.endswith(keys.forgotten(shard)):
             self._learn_forgotten()
-        if outcome.result in (HELD, KNOWN):
-            return False
-        self._markers[shard][partition] = outcome.marker
-        return True
+        return outcome.result not in (HELD, KNOWN)
 
-    def _try(self, shard: int, batch: Batch) -> None:
+    def _try(self, shard: int, batch: Batch, expected: int) -> None:
         """One try: what another partition brought meanwhile makes it look again, as does a
         shard whose numbers are being swapped, and what is to be forgotten."""
-        part = self.part(shard, batch, self._markers[shard][batch.partition])
+        part = self.part(shard, [(batch, expected)])
         deltas = self.aggregate(part, self.look_up(part))
-        self.settle(shard, batch.partition, self.apply(part, deltas))
+        self.settle(part, self.apply(part, deltas))
 
     def _pass(self, shard: int, partition: int, to: int, ledger: dict[str, int]) -> None:
-        offsets = Range(self.topic_id, partition, self._markers[shard][partition], to)
-        outcome = self._counters.apply(shard, offsets, Deltas(ledger=ledger))
-        self.settle(shard, partition, outcome)
+        offsets = Range(partition, self._markers[shard][partition], to)
+        deltas = Deltas(ledger={partition: ledger})
+        if self._is_applied(shard, self._counters.apply(shard, self.topic_id, [offsets], deltas)):
+            self._markers[shard][partition] = to
 
     def _learn_forgotten(self) -> None:
         """Something was forgotten that this process does not know of yet."""
@@ -252,7 +286,7 @@ def _tally_unread(deltas: Deltas, shard: int, batch: Batch, expected: int) -> No
     forgotten = sum(1 for offset in batch.forgotten if offset >= expected)
     for category, events in ((INVALID, invalid), (FORGOTTEN, forgotten)):
         if shard == 0 and events:
-            deltas.tally(category, events)
+            deltas.tally(batch.partition, category, events)
     holes = batch.next - expected - sum(1 for offset in batch.offsets if offset >= expected)
     if holes:
-        deltas.tally(HOLES, holes)
+        deltas.tally(batch.partition, HOLES, holes)

@@ -1,4 +1,4 @@
-"""What one batch of one partition changes in one shard, and what it has to know before. Pure."""
+"""What is read at once changes in one shard, and what has to be known before. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -38,9 +38,10 @@ Places = Sequence[tuple[str, int]]
 
 @dataclass
 class Deltas:
-    """What one batch of one partition changes in one shard."""
+    """What is read at once, of one partition or several, changes in one shard."""
 
-    ledger: dict[str, int] = field(default_factory=dict)
+    # partition → category → events
+    ledger: dict[int, dict[str, int]] = field(default_factory=dict)
     # What is added to hashes with dimensions, which are kept bounded: to each of the places alike.
     buckets: list[tuple[Places, Mapping[str, int]]] = field(default_factory=list)
     # Plain hashes, key → (when it goes, what is added).
@@ -66,12 +67,14 @@ class Deltas:
     ids: dict[str, tuple[int, dict[str, None]]] = field(default_factory=dict)
     # Keys in which these ids were not found, and must still not be when this is applied.
     absent: dict[str, set[str]] = field(default_factory=dict)
-    clock: int = 0
-    # Offsets of the duplicates, as [first, last] of each run.
-    duplicates: list[list[int]] = field(default_factory=list)
+    # partition → arrival in ms up to which it was read
+    clocks: dict[int, int] = field(default_factory=dict)
+    # partition → offsets of its duplicates, as [first, last] of each run.
+    duplicates: dict[int, list[list[int]]] = field(default_factory=dict)
 
-    def tally(self, category: str, events: int = 1) -> None:
-        self.ledger[category] = self.ledger.get(category, 0) + events
+    def tally(self, partition: int, category: str, events: int = 1) -> None:
+        ledger = self.ledger.setdefault(partition, {})
+        ledger[category] = ledger.get(category, 0) + events
 
     def add_plain(self, key: str, expiry: int, fields: Mapping[str, int]) -> None:
         self.hashes.setdefault(key, (expiry, Counter()))[1].update(fields)

@@ -4,6 +4,7 @@ Every key of a site begins with its shard's hash tag, so that they share a slot 
 Redis Cluster and one script can change them together.
 """
 
+from functools import lru_cache
 from zlib import crc32
 
 MINUTE, HOUR, DAY = "m", "h", "d"
@@ -12,6 +13,8 @@ LEDGER, LIVE, VISITS = "ledger", "live", "visits"
 _MOST_NAMES = 256
 
 
+# Asked for with each event.
+@lru_cache(maxsize=4_096)
 def shard_of(site: str, shards: int) -> int:
     return crc32(site.encode()) % shards
 

@@ -18,6 +18,7 @@ from processing.counters import RedisClient
 from processing.dimensions import ALL, is_bookkeeping
 from processing.duplicate_notes import Runs, is_noted, read_runs
 from processing.history import Event
+from processing.live_counts import LIVE_KEPT_S
 from processing.recount import Number, SiteDay, local_hour
 from processing.rules import Retention, SiteRules
 
@@ -32,8 +33,6 @@ _NAME = re.compile(
 )
 # Numbers that Redis drops within this time are left out: clocks differ.
 _ABOUT_TO_GO_S = 300
-# After the end of a live minute (SPEC.md §4).
-_LIVE_KEPT_S = 7_200
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Selection:
         if number.period == keys.MINUTE:
             end = (number.bucket + 1) * 60 + self.retention.minute
         elif number.period == keys.LIVE:
-            end = (number.bucket + 1) * 60 + _LIVE_KEPT_S
+            end = (number.bucket + 1) * 60 + LIVE_KEPT_S
         elif number.period == keys.HOUR:
             end = number.bucket + 3_600 + self.retention.hour
         else:

@@ -7,13 +7,13 @@ begins at Kafka's committed offset and commits after each batch, without waiting
 the cheapest way to count at least once.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 from confluent_kafka import TopicPartition
 
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator
+from processing.aggregation import Aggregator, Portion
 from processing.consumer import PageViewConsumer
 from processing.counters import APPLIED, Counters, Outcome, Range, RedisClient
 from processing.counting import Batch, Counting
@@ -23,17 +23,13 @@ from processing.overlap import Overlap
 
 # The statements of apply.lua that are the protocol, by how they begin. A block goes to its `end`.
 _PROTOCOL = (
-    "local found = ",
-    "if found ~= b.expected then",
+    "for _, range in ipairs(b.ranges)",
     "if redis.call('EXISTS', KEYS[5])",
     "for _, check in ipairs(b.absent)",
     "for _, looked in ipairs(b.visits)",
     "for _, step in ipairs(b.ids)",
     "for key, may_go in pairs(remembered)",
-    "for n, run in ipairs(b.duplicates)",
-    "for i = 1, #b.ledger, 2",
-    "if b.clock > ",
-    "redis.call('HSET', KEYS[1], field",
+    "for _, done in ipairs(b.ranges)",
 )
 
 
@@ -54,16 +50,9 @@ class Forgetful(Aggregator):
 class WithoutLedger(Forgetful):
     """Tells no category and no clock of a partition either."""
 
-    def aggregate(
-        self,
-        page_views: Sequence[PageView],
-        known: Known,
-        now_s: int,
-        offsets: Sequence[int] = (),
-        noted: Container[int] = (),
-    ) -> Deltas:
-        deltas = super().aggregate(page_views, known, now_s)
-        deltas.ledger, deltas.clock = {}, 0
+    def aggregate(self, portions: Iterable[Portion], known: Known, now_s: int) -> Deltas:
+        deltas = super().aggregate(portions, known, now_s)
+        deltas.ledger, deltas.clocks, deltas.duplicates = {}, {}, {}
         return deltas
 
 
@@ -74,9 +63,9 @@ class Writes(Counters):
         super().__init__(client, shards)
         self._script = client.register_script(writes_of_apply())
 
-    def apply(self, shard: int, offsets: Range, deltas: Deltas) -> Outcome:
-        super().apply(shard, offsets, deltas)
-        return Outcome(APPLIED, offsets.next)
+    def apply(self, shard: int, topic_id: str, ranges: Sequence[Range], deltas: Deltas) -> Outcome:
+        super().apply(shard, topic_id, ranges, deltas)
+        return Outcome(APPLIED)
 
 
 class Following(Counting):

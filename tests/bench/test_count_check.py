@@ -11,7 +11,7 @@ from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, Peers
 from bench.count.truth import Truth
 from bench.traffic import SITES, page_views
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator
+from processing.aggregation import Aggregator, Portion
 from processing.counters import APPLIED, Counters, Range
 from processing.deltas import Known
 from processing.duplicates import DuplicateWindows
@@ -46,8 +46,8 @@ def truth(traffic: list[PageView]) -> Truth:
 
 def count_with_product(client: "redis.Redis", traffic: list[PageView]) -> Layout:
     aggregator = Aggregator(0, 1, lambda _: SiteRules(), RETENTION, WINDOWS, 2_000)
-    deltas = aggregator.aggregate(traffic, Known(), int(time.time()))
-    outcome = Counters(client, 1).apply(0, Range("log", 0, 0, len(traffic)), deltas)
+    deltas = aggregator.aggregate([Portion(0, traffic)], Known(), int(time.time()))
+    outcome = Counters(client, 1).apply(0, "log", [Range(0, 0, len(traffic))], deltas)
     assert outcome.result == APPLIED
     return Ours("log", partitions=1)
 

@@ -10,7 +10,7 @@ from tests.chaos.patching import when_imported
 from tests.chaos.schedule import Fault
 
 # Lines of apply.lua.
-_WRITE_MARKER = "redis.call('HSET', KEYS[1], field, string.format('%.0f', b.next))"
+_WRITE_MARKER = "redis.call('HSET', KEYS[1], partition, string.format('%.0f', done[3]))"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _change_script(counters: Any, line: str, instead: str = "") -> None:
 
 
 def _no_compare_and_set(counters: Any) -> None:
-    _change_script(counters, "if found ~= b.expected then return {'moved', found} end")
+    _change_script(counters, "if found ~= range[2] then return {'moved', range[1], found} end")
 
 
 def _no_second_look_at_ids(counters: Any) -> None:
@@ -61,11 +61,11 @@ def _no_second_look_at_ids(counters: Any) -> None:
 def _expected_is_what_is_there(counters: Any) -> None:
     apply = counters.Counters.apply
 
-    def careless(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
-        name = counters.keys.marker(shard, offsets.topic_id)
-        there = int(self.client.hget(name, str(offsets.partition)) or 0)
-        offsets = counters.Range(offsets.topic_id, offsets.partition, there, offsets.next)
-        return apply(self, shard, offsets, deltas)
+    def careless(self: Any, shard: int, topic_id: str, ranges: Any, deltas: Any) -> Any:
+        found = self.client.hgetall(counters.keys.marker(shard, topic_id))
+        there = {int(partition): int(offset) for partition, offset in found.items()}
+        ranges = [replace(each, expected=there.get(each.partition, 0)) for each in ranges]
+        return apply(self, shard, topic_id, ranges, deltas)
 
     counters.Counters.apply = careless
 
@@ -74,12 +74,12 @@ def _marker_after_the_script(counters: Any) -> None:
     _change_script(counters, _WRITE_MARKER)
     apply = counters.Counters.apply
 
-    def two_steps(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
-        outcome = apply(self, shard, offsets, deltas)
+    def two_steps(self: Any, shard: int, topic_id: str, ranges: Any, deltas: Any) -> Any:
+        outcome = apply(self, shard, topic_id, ranges, deltas)
         if outcome.result == counters.APPLIED:
             time.sleep(0.02)
-            name = counters.keys.marker(shard, offsets.topic_id)
-            self.client.hset(name, str(offsets.partition), offsets.next)
+            ends = {str(each.partition): each.next for each in ranges}
+            self.client.hset(counters.keys.marker(shard, topic_id), mapping=ends)
         return outcome
 
     counters.Counters.apply = two_steps
@@ -88,11 +88,11 @@ def _marker_after_the_script(counters: Any) -> None:
 def _ids_before_the_script(counters: Any) -> None:
     apply = counters.Counters.apply
 
-    def two_steps(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
+    def two_steps(self: Any, shard: int, topic_id: str, ranges: Any, deltas: Any) -> Any:
         for key, (_, marks) in deltas.ids.items():
             self.client.sadd(key, *marks)
         time.sleep(0.02)
-        return apply(self, shard, offsets, replace(deltas, ids={}, absent={}))
+        return apply(self, shard, topic_id, ranges, replace(deltas, ids={}, absent={}))
 
     counters.Counters.apply = two_steps
 
@@ -101,13 +101,13 @@ def _visits_before_the_script(counters: Any) -> None:
     """So a batch that is counted again goes on with visits that it went on with before."""
     apply = counters.Counters.apply
 
-    def two_steps(self: Any, shard: int, offsets: Any, deltas: Any) -> Any:
+    def two_steps(self: Any, shard: int, topic_id: str, ranges: Any, deltas: Any) -> Any:
         for key, _, triples in deltas.visits:
             for visitor, now in zip(triples[::3], triples[2::3], strict=True):
                 if now:
                     self.client.hset(self.space + key, visitor, now)
         time.sleep(0.02)
-        return apply(self, shard, offsets, replace(deltas, visits=[]))
+        return apply(self, shard, topic_id, ranges, replace(deltas, visits=[]))
 
     counters.Counters.apply = two_steps
 
@@ -152,15 +152,15 @@ def _commit_before_apply(consumer: Any) -> None:
             place.offset = place.offset if place.offset >= 0 else self._position(place.partition)
         self._kafka.assign(places)
 
-    def commit_first(self: Any, messages: Any) -> None:
-        if messages and not self._stale:
-            ends = {message.partition(): message.offset() + 1 for message in messages}
+    def commit_first(self: Any, read: Any) -> None:
+        if read.batches and not self._stale:
+            ends = {partition: batch.next for partition, batch in read.batches.items()}
             places = [consumer.TopicPartition(self._log.topic, p, o) for p, o in ends.items()]
             try:
                 self._kafka.commit(offsets=places, asynchronous=False)
             except consumer.KafkaException as error:
                 raise consumer.LogUnavailable(str(error)) from error
-        handle(self, messages)
+        handle(self, read)
 
     reader._synchronise, reader._handle = begin_at_the_commit, commit_first
     reader._commit = lambda self: None
@@ -177,11 +177,13 @@ def _no_duplicates(aggregation: Any) -> None:
 def _duplicates_not_in_the_sites_ledger(aggregation: Any) -> None:
     tally = aggregation.Aggregator._tally
 
-    def forgetful(self: Any, deltas: Any, site: str, events: Any, category: str, now: int) -> None:
+    def forgetful(
+        self: Any, deltas: Any, partition: int, site: str, events: Any, category: str, now: int
+    ) -> None:
         if category != aggregation.DUPLICATE:
-            tally(self, deltas, site, events, category, now)
+            tally(self, deltas, partition, site, events, category, now)
         elif events:
-            deltas.tally(category, len(events))
+            deltas.tally(partition, category, len(events))
 
     aggregation.Aggregator._tally = forgetful
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.models import Site
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator
+from processing.aggregation import Aggregator, Portion
 from processing.counters import APPLIED, Counters, Range, RedisClient
 from processing.deltas import Deltas
 from processing.duplicates import DuplicateWindows
@@ -42,9 +42,9 @@ class CountedStore:
         counters.remember_log(TOPIC, self.topic_id)
         known = counters.look_up(aggregator.lookups(page_views))
         end = self.offset + len(page_views)
-        places = range(self.offset, end)
-        deltas = aggregator.aggregate(page_views, known, now_ms() // 1_000, places)
-        outcome = counters.apply(0, Range(self.topic_id, 0, self.offset, end), deltas)
+        portion = Portion(0, page_views, range(self.offset, end))
+        deltas = aggregator.aggregate([portion], known, now_ms() // 1_000)
+        outcome = counters.apply(0, self.topic_id, [Range(0, self.offset, end)], deltas)
         assert outcome.result == APPLIED
         self.offset = end
 
@@ -54,9 +54,8 @@ class CountedStore:
         counters.remember_log(TOPIC, self.topic_id)
         (markers,) = counters.markers(self.topic_id, partition + 1)
         start, end = markers[partition], markers[partition] + sum(events.values())
-        outcome = counters.apply(
-            0, Range(self.topic_id, partition, start, end), Deltas(ledger=events)
-        )
+        deltas = Deltas(ledger={partition: events})
+        outcome = counters.apply(0, self.topic_id, [Range(partition, start, end)], deltas)
         assert outcome.result == APPLIED
         if partition == 0:
             self.offset = end

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.models import Site
 from ingest.pageview import PageView
-from processing.aggregation import Aggregator
+from processing.aggregation import Aggregator, Portion
 from processing.counters import APPLIED, MOVED, Counters, Range
 from processing.duplicates import DuplicateWindows
 from processing.rules import Retention, SiteRules
@@ -56,14 +56,14 @@ class Machine:
             return
         worker = aggregator(self.most_values)
         known = self.counters.look_up(worker.lookups(batch))
-        deltas = worker.aggregate(batch, known, NOW_S)
+        deltas = worker.aggregate([Portion(partition, batch)], known, NOW_S)
         if step == "kill":
             return
-        offsets = Range("t", partition, start, start + len(batch))
-        assert self.counters.apply(0, offsets, deltas).result == APPLIED
+        ranges = [Range(partition, start, start + len(batch))]
+        assert self.counters.apply(0, "t", ranges, deltas).result == APPLIED
         if step == "repeat":
             # A zombie that applies the same batch again changes nothing.
-            assert self.counters.apply(0, offsets, deltas).result == MOVED
+            assert self.counters.apply(0, "t", ranges, deltas).result == MOVED
 
 
 def aggregator(most_values: int = 1_000) -> Aggregator:

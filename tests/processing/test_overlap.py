@@ -3,21 +3,22 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ingest.pageview import PageView
-from processing import keys
+from processing import keys, overlap
 from processing.counters import Counters, connect
 from processing.counting import Batch, Counting, MarkerMoved
-from processing.overlap import Overlap
+from processing.overlap import Overlap, Refused
 from tests.conftest import Servers
 from tests.processing.machine import NOW_S, PARTITIONS, SITE, Machine, aggregator, split
 from tests.processing.test_counting_property import check, expect, logs
 
-# So many events of a partition are begun; or they are counted by somebody else meanwhile, who comes
-# before what is under way, or after it.
+# So many events of a partition, or of each, are begun; or they are counted by somebody else
+# meanwhile, who comes before what is under way, or after it.
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["begin", "begin", "begin", "finish", "other"]),
+        st.sampled_from(["begin", "begin", "begin all", "begin all", "finish", "other"]),
         st.integers(1, 10),
         st.integers(0, PARTITIONS - 1),
     ),
@@ -29,21 +30,24 @@ class Counted:
     """One consumer's counting of the machine's logs."""
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
         self.begin_at_the_markers()
 
     def begin_at_the_markers(self) -> None:
         self.events = 0
-        self.counting = counting(self._machine.counters)
+        self.counting = counting(self.machine.counters)
         self.overlap = Overlap(self.counting, self._note)
 
     def _note(self, batch: Batch) -> None:
         self.events += len(batch.offsets)
 
-    def begin(self, events: int, partition: int) -> None:
-        batch = taken(self._machine, self.overlap.position(partition), events, partition)
-        if batch.offsets:
-            self.overlap.begin(batch)
+    def begin(self, events: int, *partitions: int) -> None:
+        batches = [
+            taken(self.machine, self.overlap.position(partition), events, partition)
+            for partition in partitions
+        ]
+        if new := [batch for batch in batches if batch.offsets]:
+            self.overlap.begin(new)
 
 
 def counting(counters: Counters) -> Counting:
@@ -85,6 +89,8 @@ def test_it_counts_what_the_reference_counts_whoever_counts_meanwhile(
 def play(machine: Machine, ours: Counted, step: str, events: int, partition: int) -> None:
     if step == "begin":
         ours.begin(events, partition)
+    elif step == "begin all":
+        ours.begin(events, *range(PARTITIONS))
     elif step == "finish":
         ours.overlap.finish()
     else:
@@ -92,6 +98,30 @@ def play(machine: Machine, ours: Counted, step: str, events: int, partition: int
         batch = taken(machine, other.position(partition), events, partition)
         if batch.offsets:
             other.count(batch)
+
+
+def test_what_is_too_much_to_be_kept_is_not_counted_where_it_was_refused(
+    embedded_servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap, "MOST_KEPT", 2)
+    client = connect(embedded_servers.redis_url)
+    # The same ids in both partitions.
+    again = [replace(view, retryable=True) for view in views("a")]
+    ours = Counted(Machine(client, [again, again]))
+    ours.begin(3, 0)
+    other = counting(ours.machine.counters)
+    other.count(taken(ours.machine, 0, 1, 1))
+    with pytest.raises(Refused, match="Partition 0, shard 0"):
+        ours.overlap.finish()
+    ours.overlap.abandon()
+    assert client.hget(keys.marker(0, "t"), "0") is None
+    ours.begin_at_the_markers()
+    ours.begin(3, 0, 1)
+    ours.overlap.finish()
+    assert ours.events == 3 + 2
+    assert client.hgetall(keys.ledger(0, "t")) == {
+        b"0:counted": b"2", b"0:duplicate": b"1", b"1:counted": b"1", b"1:duplicate": b"2",
+    }  # fmt: skip
 
 
 def test_it_says_what_is_counted_only_when_it_is(embedded_servers: Servers) -> None:

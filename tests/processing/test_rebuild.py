@@ -374,6 +374,6 @@ def test_nothing_is_applied_to_a_held_shard(pipeline: Pipeline) -> None:
     counters = Counters(pipeline.client, 1)
     pipeline.client.set(keys.hold(0), "x")
     nothing = Deltas()
-    assert counters.apply(0, Range("t", 0, 0, 1), nothing).result == HELD
+    assert counters.apply(0, "t", [Range(0, 0, 1)], nothing).result == HELD
     pipeline.client.delete(keys.hold(0))
-    assert counters.apply(0, Range("t", 0, 0, 1), nothing).result == "applied"
+    assert counters.apply(0, "t", [Range(0, 0, 1)], nothing).result == "applied"

@@ -7,7 +7,7 @@ import pytest
 from ingest.models import Site
 from ingest.pageview import PageView
 from processing import keys
-from processing.aggregation import Aggregator
+from processing.aggregation import Aggregator, Portion
 from processing.calendar import day_start, today
 from processing.counters import APPLIED, Counters, Range, connect
 from processing.duplicates import DuplicateWindows
@@ -51,9 +51,9 @@ class Live:
         )
         counters = Counters(self.client, 1)
         known = counters.look_up(aggregator.lookups(events))
-        deltas = aggregator.aggregate(events, known, events[-1].received // 1000)
-        offsets = Range("log", 0, self._offset, self._offset + len(events))
-        assert counters.apply(0, offsets, deltas).result == APPLIED
+        deltas = aggregator.aggregate([Portion(0, events)], known, events[-1].received // 1000)
+        ranges = [Range(0, self._offset, self._offset + len(events))]
+        assert counters.apply(0, "log", ranges, deltas).result == APPLIED
         self._offset += len(events)
 
     def state(self, now: int) -> dict[str, Any]:
