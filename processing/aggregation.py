@@ -77,15 +77,18 @@ class Aggregator:
         visitors: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         for page_view in page_views:
             if page_view.retryable:
-                mark = fingerprint(page_view)
-                for key in self._windows.neighbour_keys(self.shard, page_view):
-                    wanted.ids.setdefault(key, []).append(mark)
+                self._look_for_id(wanted, page_view)
             if page_view.bot is None or not self._rules(page_view.site).is_bot(page_view):
                 visitors[page_view.site, page_view.received // STEP_MS].add(page_view.visitor)
         for (site, step), seen in visitors.items():
             of_step = self._site_keys(site).visits
             wanted.visits.append((list(seen), [of_step(near) for near in neighbours(step)]))
         return wanted
+
+    def _look_for_id(self, wanted: Lookups, page_view: PageView) -> None:
+        mark = fingerprint(page_view)
+        for key in self._windows.neighbour_keys(self.shard, page_view):
+            wanted.ids.setdefault(key, []).append(mark)
 
     def aggregate(self, portions: Iterable[Portion], known: Known, now_s: int) -> Deltas:
         """`known`: the store's answer to `lookups`."""

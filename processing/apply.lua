@@ -58,8 +58,9 @@ for _, looked in ipairs(b.visits) do
   if changed then return {'known', key} end
 end
 
+-- Most often it is so already, and to ask takes less than to say so again.
 local function expire(key, at)
-  if at > 0 then redis.call('EXPIREAT', key, at) end
+  if at > 0 and redis.call('EXPIRETIME', key) ~= at then redis.call('EXPIREAT', key, at) end
 end
 
 -- Fields that are no value of a dimension (processing/dimensions.py): totals, seconds, all other
@@ -85,9 +86,22 @@ local function missed_by(key)
   end
 end
 
+-- Redis keeps a hash of up to 512 short fields as a list, in which it looks for each field from the
+-- beginning. A field that is not short makes it a table, though it goes again: large batches take 8% less
+-- time, and all numbers 9% more memory. Returns whether that field has to go.
+local LIST, MANY, NOT_SHORT = 64, 16, string.rep('-', 65)
+local function make_table(key, fields)
+  if #fields < MANY then return false end
+  local length = redis.call('HLEN', key)
+  if length > 512 or length + #fields <= LIST then return false end
+  redis.call('HSET', key, NOT_SHORT, 0)
+  return true
+end
+
 -- Add to a bucket. What is taken away from a value that was dropped goes off all others.
 local function count(key, fields, changes)
   local is_full = redis.call('HEXISTS', key, '^') == 1
+  local has_long = make_table(key, fields)
   local changed, last, others, missed = {}, 0, {}, is_full and missed_by(key)
   in_chunks(fields, function(i, j)
     for k, before in ipairs(redis.call('HMGET', key, unpack(fields, i, j))) do
@@ -111,6 +125,7 @@ local function count(key, fields, changes)
     end
   end)
   set(key, changed)
+  if has_long then redis.call('HDEL', key, NOT_SHORT) end
   for other, n in pairs(others) do redis.call('HINCRBY', key, other, n) end
 end
 

@@ -72,6 +72,8 @@ class PageViewConsumer:
     `clock` gives Unix milliseconds. `max_invalid` undecodable messages in a row stop it.
     """
 
+    _decode = staticmethod(decode)
+
     def __init__(
         self,
         kafka: Consumer,
@@ -279,37 +281,37 @@ class PageViewConsumer:
         self._is_behind = read.messages > self._batch_events // 2
         return read
 
-    def _is_notice(self, message: Message) -> bool:
-        """Whether this is no message but news; news that concern the position are heeded."""
-        error = message.error()
-        if error is None:
-            return False
-        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
-            logger.warning("This consumer was too slow and left the group; it joins again.")
-        elif error.code() != KafkaError._PARTITION_EOF:
-            logger.warning("Kafka says: %s", error)
-            self._stale = True
-        return True
-
     def _take(self, messages: Sequence[Message], read: _Read) -> None:
         """Decode them at once: as messages they take as much memory again."""
         read.messages += len(messages)
+        decode, invalid_in_a_row = self._decode, self._invalid_in_a_row
+        batch = Batch(-1)
         for message in messages:
-            if self._is_notice(message):
+            error = message.error()
+            if error is not None:
+                self._heed(error)
                 continue
             partition, offset = message.partition(), message.offset()
             # Every message from a broker has both.
             assert partition is not None and offset is not None  # noqa: S101
-            batch = read.batches.get(partition)
-            if batch is None:
-                batch = read.batches[partition] = Batch(partition)
+            if batch.partition != partition:
+                batch = read.batches.setdefault(partition, Batch(partition))
             try:
                 batch.add(offset, decode(message.value()))
-                self._invalid_in_a_row = 0
-            except UndecodableMessage as error:
+                invalid_in_a_row = 0
+            except UndecodableMessage as reason:
                 batch.add(offset, None)
-                read.letters.append(DeadLetter(message, str(error)))
-                self._invalid_in_a_row += 1
+                read.letters.append(DeadLetter(message, str(reason)))
+                invalid_in_a_row += 1
+        self._invalid_in_a_row = invalid_in_a_row
+
+    def _heed(self, news: KafkaError) -> None:
+        """What came is no message; where it concerns the position, that is not trusted any more."""
+        if news.code() == KafkaError._MAX_POLL_EXCEEDED:
+            logger.warning("This consumer was too slow and left the group; it joins again.")
+        elif news.code() != KafkaError._PARTITION_EOF:
+            logger.warning("Kafka says: %s", news)
+            self._stale = True
 
     def _handle(self, read: _Read) -> None:
         """Count what was read, or nothing of it from where the markers say otherwise."""

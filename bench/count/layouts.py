@@ -88,6 +88,21 @@ class Ours:
             yield keys.SiteKeys(site, 1).visitors(keys.DAY, _day(start)), len(visitors)
 
 
+class OursByMinute(Ours):
+    """Only those of pages by minute."""
+
+    patterns: tuple[str, ...] = ("*:m:*",)
+
+    def hashes(self, truth: Truth) -> Hashes:
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for (site, minute), paths in truth.minutes.items():
+            self._put(found, site, keys.MINUTE, minute, PAGE, paths)
+        yield from found.items()
+
+    def visitors(self, truth: Truth) -> Visitors:
+        yield from ()
+
+
 class Peers:
     """What the programs in `bench/peers` write: pages by minute."""
 

@@ -14,7 +14,9 @@ from bench.count.subjects import (
     BYTEWAX_EACH,
     DRAIN,
     GO_EVERY,
+    GO_PAGES,
     OURS,
+    OURS_PAGES,
     OURS_TWICE,
     PARTITIONS,
     PATHWAY,
@@ -28,10 +30,12 @@ _NOTES = Path(__file__).with_name("notes.md")
 _TARGET_MS = 150
 # Events/s of the first over those of the second have to be so much.
 _TARGETS = (
-    (OURS, PATHWAY, 2.5),
-    (OURS, BYTEWAX, 2.0),
-    (OURS, BYTEWAX_EACH, 2.0),
-    (OURS, QUIX, 5.0),
+    (OURS_PAGES, PATHWAY, 2.5),
+    (OURS_PAGES, BYTEWAX, 2.0),
+    (OURS_PAGES, BYTEWAX_EACH, 2.0),
+    (OURS_PAGES, QUIX, 5.0),
+    (OURS_PAGES, GO_PAGES, 1.0),
+    (OURS_PAGES, DRAIN, 0.5),
     (OURS, GO_EVERY, 1.0),
     (OURS, DRAIN, 0.22),
     (OURS_TWICE, OURS, 1.8),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.count import DIRECTORY
-from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, Peers
+from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, OursByMinute, Peers
 from bench.count.tools import FLINK, FLINK_JAR, GO_PROCESSOR, python_of
 
 
@@ -29,12 +29,12 @@ PARTITIONS = 2
 @dataclass(frozen=True)
 class Subject:
     """`command` with the number of events in the place of `{events}`. `settings` come on top of
-    those of every subject. `layout`: of its numbers; None: the product's own."""
+    those of every subject. `layout`: of its numbers, or the kind of the product's own."""
 
     name: str
     command: tuple[str, ...]
     counts: str
-    layout: Layout | None = None
+    layout: Layout | type[Ours] = Ours
     log: LogKind = ALL
     consumers: int = 1
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -45,7 +45,7 @@ class Subject:
         return self.name
 
     def layout_of(self, topic_id: str, partitions: int) -> Layout:
-        return self.layout or Ours(topic_id, partitions)
+        return self.layout(topic_id, partitions) if isinstance(self.layout, type) else self.layout
 
 
 _CONSUME = (sys.executable, "manage.py", "consume")
@@ -85,6 +85,13 @@ OURS = Subject("ours", _CONSUME, _OURS, settings=_EXACT)
 OURS_WITH_IDS = Subject(
     "ours, telling duplicates apart", _CONSUME, _OURS, log=WITH_IDS, settings=_EXACT
 )
+OURS_PAGES = Subject(
+    "ours, pages by minute only",
+    (sys.executable, "-m", "bench.count.pages_only"),
+    "pages by minute; the ledger",
+    OursByMinute,
+    settings=_EXACT | {"DJANGO_SETTINGS_MODULE": "tracker_site.daemon_settings"},
+)
 OURS_TWICE = Subject(
     "ours, two consumers", _CONSUME, _OURS, consumers=2, settings=_EXACT | _SHORT_SESSION
 )
@@ -105,7 +112,7 @@ FAUST = _python_peer("faust", "faust-streaming", BEGINNING)
 DRAIN = _baseline("bare drain", "drain", "nothing", NumberOnly())
 PLAIN = _baseline("plain loop, no Redis", "plain", _PAGES, Peers())
 
-SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, GO_PAGES, PATHWAY, BYTEWAX, BYTEWAX_EACH,
-            FLINK_JOB, QUIX, FAUST, PLAIN, DRAIN]  # fmt: skip
+SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, OURS_PAGES, GO_PAGES, PATHWAY, BYTEWAX,
+            BYTEWAX_EACH, FLINK_JOB, QUIX, FAUST, PLAIN, DRAIN]  # fmt: skip
 # Of these also the time from Kafka's acknowledgement to the number in Redis.
 LIVE_SUBJECTS = [OURS, GO_EVERY, FLINK_JOB, PATHWAY]
