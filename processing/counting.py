@@ -232,7 +232,7 @@ class Counting:
 
     def apply(self, part: Part, deltas: Deltas) -> Outcome:
         ranges = [Range(batch.partition, expected, batch.next) for batch, expected in part.batches]
-        return self._counters.apply(part.shard, self.topic_id, ranges, deltas)
+        return self._apply(part.shard, ranges, deltas)
 
     def settle(self, part: Part, outcome: Outcome) -> bool:
         """Whether it was applied. Raises `MarkerMoved`."""
@@ -249,15 +249,13 @@ class Counting:
                 f"not {self._markers[shard][outcome.partition]}. Another consumer counted, or "
                 "Redis was rolled back."
             )
-        if outcome.result == HELD:
-            time.sleep(HELD_S)
         if outcome.result == KNOWN and outcome.key.endswith(keys.forgotten(shard)):
             self._learn_forgotten()
-        return outcome.result not in (HELD, KNOWN)
+        return outcome.result != KNOWN
 
     def _try(self, shard: int, batch: Batch, expected: int) -> None:
-        """One try: what another partition brought meanwhile makes it look again, as does a
-        shard whose numbers are being swapped, and what is to be forgotten."""
+        """One try: what another partition brought meanwhile makes it look again, as does what is
+        to be forgotten."""
         part = self.part(shard, [(batch, expected)])
         deltas = self.aggregate(part, self.look_up(part))
         self.settle(part, self.apply(part, deltas))
@@ -265,8 +263,17 @@ class Counting:
     def _pass(self, shard: int, partition: int, to: int, ledger: dict[str, int]) -> None:
         offsets = Range(partition, self._markers[shard][partition], to)
         deltas = Deltas(ledger={partition: ledger})
-        if self._is_applied(shard, self._counters.apply(shard, self.topic_id, [offsets], deltas)):
+        if self._is_applied(shard, self._apply(shard, [offsets], deltas)):
             self._markers[shard][partition] = to
+
+    def _apply(self, shard: int, ranges: Sequence[Range], deltas: Deltas) -> Outcome:
+        """Waits while the shard's numbers are being swapped: what they are swapped for has counted
+        up to the same markers, and whether all else is still so is asked then."""
+        while True:
+            outcome = self._counters.apply(shard, self.topic_id, ranges, deltas)
+            if outcome.result != HELD:
+                return outcome
+            time.sleep(HELD_S)
 
     def _learn_forgotten(self) -> None:
         """Something was forgotten that this process does not know of yet."""

@@ -130,8 +130,8 @@ class Overlap:
             for batch, _ in flight.part.batches:
                 if not flight.is_whole:
                     raise Refused(
-                        f"Partition {batch.partition}, shard {flight.part.shard}: another "
-                        "partition brought something that is in these events too."
+                        f"Partition {batch.partition}, shard {flight.part.shard}: something that "
+                        "was looked up for these events is no longer so."
                     )
                 self._counting.count_in(flight.part.shard, batch)
 
