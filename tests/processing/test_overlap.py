@@ -124,6 +124,16 @@ def test_what_is_too_much_to_be_kept_is_not_counted_where_it_was_refused(
     }  # fmt: skip
 
 
+def test_it_waits_while_the_numbers_are_swapped(embedded_servers: Servers) -> None:
+    client = connect(embedded_servers.redis_url)
+    ours = Counted(Machine(client, [views("a"), []]))
+    client.set(keys.hold(0), "somebody", px=300)
+    ours.begin(3, 0)
+    ours.overlap.finish()
+    assert not client.exists(keys.hold(0))
+    assert ours.counting.position(0) == ours.events == 3
+
+
 def test_it_says_what_is_counted_only_when_it_is(embedded_servers: Servers) -> None:
     ours = Counted(Machine(connect(embedded_servers.redis_url), [views("a"), views("b")]))
     ours.begin(2, 0)
