@@ -23,7 +23,7 @@ from processing.consumer import PageViewConsumer
 from processing.deltas import Deltas, Lookups
 from processing.dimensions import ALL, PAGEVIEW
 from processing.history_counts import by_step
-from processing.management.commands.consume import _tune_interpreter, page_view_consumer
+from processing.management.commands.consume import tune_interpreter, page_view_consumer
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +87,7 @@ def main() -> None:
     consumer.__class__ = PagesConsumer
     cast(PagesConsumer, consumer).count_pages_only()
     signal.signal(signal.SIGTERM, lambda *_: consumer.stop())
-    _tune_interpreter()
+    tune_interpreter()
     consumer.run()
 
 

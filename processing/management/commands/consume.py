@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         consumer = page_view_consumer()
-        _tune_interpreter()
+        tune_interpreter()
 
         def stop(_: int, __: FrameType | None) -> None:
             consumer.stop()
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         logger.info("The consumer stopped cleanly.")
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
     # A batch makes many objects and no cycles, so looking for garbage that often is for nothing:
     # it took 2.5 to 4 of 19 µs an event.
     gc.freeze()
