@@ -23,7 +23,7 @@ from processing.consumer import PageViewConsumer
 from processing.deltas import Deltas, Lookups
 from processing.dimensions import ALL, PAGEVIEW
 from processing.history_counts import by_step
-from processing.management.commands.consume import tune_interpreter, page_view_consumer
+from processing.management.commands.consume import page_view_consumer, tune_interpreter
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
