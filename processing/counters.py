@@ -201,43 +201,52 @@ def _lua(name: str) -> str:
     return (resources.files(__package__) / f"{name}.lua").read_text()
 
 
+class _Names:
+    """The KEYS of apply.lua, which ARGV[1] names by number."""
+
+    def __init__(self, shard: int, topic_id: str) -> None:
+        self.all = [
+            keys.marker(shard, topic_id),
+            keys.ledger(shard, topic_id),
+            keys.clock(shard, topic_id),
+            keys.steps(shard),
+            keys.hold(shard),
+        ]
+        self._numbers: dict[str, int] = {}
+
+    def number(self, key: str) -> int:
+        if key not in self._numbers:
+            self.all.append(key)
+            self._numbers[key] = len(self.all)
+        return self._numbers[key]
+
+    def numbers_of(self, places: Places) -> list[int]:
+        return _flat((self.number(key), expiry) for key, expiry in places)
+
+
 def _pack(
     shard: int, topic_id: str, ranges: Sequence[Range], deltas: Deltas
 ) -> tuple[list[str], bytes]:
     """The KEYS and ARGV[1] of apply.lua."""
-    names = [
-        keys.marker(shard, topic_id),
-        keys.ledger(shard, topic_id),
-        keys.clock(shard, topic_id),
-        keys.steps(shard),
-        keys.hold(shard),
-    ]
-    numbers: dict[str, int] = {}
+    names = _Names(shard, topic_id)
+    number, numbers_of = names.number, names.numbers_of
 
-    def number(key: str) -> int:
-        if key not in numbers:
-            names.append(key)
-            numbers[key] = len(names)
-        return numbers[key]
-
-    def numbers_of(places: Places) -> list[int]:
-        return _flat((number(key), expiry) for key, expiry in places)
+    def pack_range(offsets: Range) -> list[Any]:
+        partition = offsets.partition
+        runs = deltas.duplicates.get(partition, [])
+        return [
+            str(partition),
+            offsets.expected,
+            offsets.next,
+            deltas.clocks.get(partition, 0),
+            _flat(deltas.ledger.get(partition, {}).items()),
+            number(keys.duplicates(shard, topic_id, partition)) if runs else 0,
+            runs,
+        ]
 
     packed = msgspec.msgpack.encode(
         {
-            "ranges": [
-                [
-                    str(offsets.partition),
-                    offsets.expected,
-                    offsets.next,
-                    deltas.clocks.get(offsets.partition, 0),
-                    _flat(deltas.ledger.get(offsets.partition, {}).items()),
-                    number(keys.duplicates(shard, topic_id, offsets.partition)) if runs else 0,
-                    runs,
-                ]
-                for offsets in ranges
-                for runs in (deltas.duplicates.get(offsets.partition, []),)
-            ],
+            "ranges": list(map(pack_range, ranges)),
             "absent": [[number(key), list(marks)] for key, marks in deltas.absent.items()],
             "ids": [[number(key), end, list(marks)] for key, (end, marks) in deltas.ids.items()],
             "most": deltas.most_values,
@@ -272,7 +281,7 @@ def _pack(
             "states": [[number(site.state), *last] for site, last in deltas.states.items()],
         }
     )
-    return names, packed
+    return names.all, packed
 
 
 def _page_keys(space: str, deltas: Deltas) -> Iterator[str]:

@@ -48,12 +48,8 @@ class Batch:
 
     def only(self, sites: Container[str]) -> "Batch":
         """The same range with nothing of it but these sites' page views."""
-        batch = Batch(self.partition, offsets=self.offsets)
-        for offset, page_view in zip(self.places, self.page_views, strict=True):
-            if page_view.site in sites:
-                batch.places.append(offset)
-                batch.page_views.append(page_view)
-        return batch
+        kept, _ = self._divided(lambda page_view: page_view.site in sites)
+        return kept
 
     def end(self) -> "Batch":
         """The same range with nothing but its last page view."""
@@ -75,16 +71,20 @@ class Batch:
         """The same range with nothing of what is forgotten; itself where that is nothing."""
         if not forgotten.sites:
             return self
-        batch = Batch(
-            self.partition, invalid=self.invalid, offsets=self.offsets, forgotten=[*self.forgotten]
-        )
+        batch, hidden = self._divided(lambda page_view: page_view not in forgotten)
+        batch.invalid, batch.forgotten = self.invalid, [*self.forgotten, *hidden]
+        return batch
+
+    def _divided(self, is_kept: Callable[[PageView], bool]) -> tuple["Batch", list[int]]:
+        """The same range with some of its page views only, and where the others lie."""
+        batch, others = Batch(self.partition, offsets=self.offsets), []
         for offset, page_view in zip(self.places, self.page_views, strict=True):
-            if page_view in forgotten:
-                batch.forgotten.append(offset)
-            else:
+            if is_kept(page_view):
                 batch.places.append(offset)
                 batch.page_views.append(page_view)
-        return batch
+            else:
+                others.append(offset)
+        return batch, others
 
 
 @dataclass(frozen=True)
@@ -267,8 +267,9 @@ class Counting:
             self._markers[shard][partition] = to
 
     def _apply(self, shard: int, ranges: Sequence[Range], deltas: Deltas) -> Outcome:
-        """Waits while the shard's numbers are being swapped: what they are swapped for has counted
-        up to the same markers, and whether all else is still so is asked then."""
+        """Waits while the shard's numbers are being swapped, which Redis ends after some seconds:
+        what they are swapped for has counted up to the same markers, and whether all else is still
+        so is asked then."""
         while True:
             outcome = self._counters.apply(shard, self.topic_id, ranges, deltas)
             if outcome.result != HELD:

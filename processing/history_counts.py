@@ -48,12 +48,15 @@ class HistoryCounts:
         for local, of_hour in self._by_hour(events, times).items():
             self._count_hour(local, of_hour)
         for minute, of_minute in by_step(events, times, _MINUTE_MS).items():
-            views = _page_views(of_minute)
-            self._minutes[minute].update(Counter([view.path for view in views]))
-            if views:
-                self._minutes[minute][ALL] = len(views)
+            self.count_pages(minute, _page_views(of_minute))
             place = (self.site.visitors(keys.MINUTE, minute), self._minute_expiry(minute))
             self._see([place], of_minute)
+
+    def count_pages(self, minute: int, views: Sequence[PageView]) -> None:
+        """Page views of one minute."""
+        self._minutes[minute].update(Counter([view.path for view in views]))
+        if views:
+            self._minutes[minute][ALL] = len(views)
 
     def _count_hour(self, local: LocalHour, events: Sequence[PageView]) -> None:
         views = _page_views(events)

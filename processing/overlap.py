@@ -34,14 +34,16 @@ class _Flight:
     answer: Future[Known]
     deltas: Deltas | None = None
     outcome: Future[Outcome] | None = None
-    # Whether `part` still has its events.
-    is_whole: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `part` still has its events."""
+        return bool(self.part.portions)
 
     def aggregated(self, deltas: Deltas) -> None:
         """Many events are let go of: they take a third of the memory that this process may have."""
         self.deltas = deltas
         if self.part.events > MOST_KEPT:
-            self.is_whole = False
             batches = [(batch.end(), expected) for batch, expected in self.part.batches]
             self.part = replace(self.part, batches=batches, portions=[], wanted=Lookups())
 
@@ -127,12 +129,14 @@ class Overlap:
     def _count_again(self, flights: list[_Flight]) -> None:
         """One step after the other."""
         for flight in flights:
-            for batch, _ in flight.part.batches:
-                if not flight.is_whole:
-                    raise Refused(
-                        f"Partition {batch.partition}, shard {flight.part.shard}: something that "
-                        "was looked up for these events is no longer so."
-                    )
+            batches = [batch for batch, _ in flight.part.batches]
+            if not flight.is_whole:
+                partitions = ", ".join(str(batch.partition) for batch in batches)
+                raise Refused(
+                    f"Partition {partitions}, shard {flight.part.shard}: something that was "
+                    "looked up for these events is no longer so."
+                )
+            for batch in batches:
                 self._counting.count_in(flight.part.shard, batch)
 
     def _tell(self, counted: list[_Flight]) -> None:

@@ -59,13 +59,18 @@ class Ours:
         return sum(int(offset) > 0 for offset in offsets) == self._partitions
 
     def hashes(self, truth: Truth) -> Hashes:
+        yield from self._minutes(truth)
         found: dict[str, dict[str, int]] = defaultdict(dict)
-        for (site, minute), paths in truth.minutes.items():
-            self._put(found, site, keys.MINUTE, minute, PAGE, paths)
         for (site, hour, dimension), counts in truth.hours.items():
             self._put(found, site, keys.HOUR, hour, dimension, counts)
         for (site, start, dimension), counts in truth.days():
             self._put(found, site, keys.DAY, _day(start), dimension, counts)
+        yield from found.items()
+
+    def _minutes(self, truth: Truth) -> Hashes:
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for (site, minute), paths in truth.minutes.items():
+            self._put(found, site, keys.MINUTE, minute, PAGE, paths)
         yield from found.items()
 
     @staticmethod
@@ -94,10 +99,7 @@ class OursByMinute(Ours):
     patterns: tuple[str, ...] = ("*:m:*",)
 
     def hashes(self, truth: Truth) -> Hashes:
-        found: dict[str, dict[str, int]] = defaultdict(dict)
-        for (site, minute), paths in truth.minutes.items():
-            self._put(found, site, keys.MINUTE, minute, PAGE, paths)
-        yield from found.items()
+        yield from self._minutes(truth)
 
     def visitors(self, truth: Truth) -> Visitors:
         yield from ()

@@ -6,7 +6,6 @@ that is decoded.
 """
 
 import signal
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -17,12 +16,10 @@ if __name__ == "__main__":
     django.setup()
 
 from ingest.pageview import VERSION, PageView, UndecodableMessage
-from processing import keys
 from processing.aggregation import Aggregator
-from processing.consumer import PageViewConsumer
-from processing.deltas import Deltas, Lookups
-from processing.dimensions import ALL, PAGEVIEW
-from processing.history_counts import by_step
+from processing.deltas import Deltas, Known, Lookups
+from processing.dimensions import PAGEVIEW
+from processing.history_counts import HistoryCounts, by_step
 from processing.management.commands.consume import page_view_consumer, tune_interpreter
 
 
@@ -64,28 +61,22 @@ class PagesByMinute(Aggregator):
                 self._look_for_id(wanted, page_view)
         return wanted
 
-    def _aggregate_site(self, deltas: Deltas, site: str, events: Any, *_: Any) -> None:
+    def _aggregate_site(
+        self, deltas: Deltas, site: str, events: Any, known: Known, now_s: int
+    ) -> None:
+        rules = self._rules(site)
+        history = HistoryCounts(deltas, self._retention, now_s, self._site_keys(site), rules)
         views = [event for event in events.counted if event.name == PAGEVIEW]
-        site_keys = self._site_keys(site)
         for minute, of_minute in by_step(views, [view.ts for view in views], 60_000).items():
-            pages = Counter([view.path for view in of_minute])
-            pages[ALL] = len(of_minute)
-            expiry = (minute + 1) * 60 + self._retention.minute
-            deltas.buckets.append(([(site_keys.views(keys.MINUTE, minute), expiry)], pages))
-
-
-class PagesConsumer(PageViewConsumer):
-    _decode = staticmethod(decode)
-
-    def count_pages_only(self) -> None:
-        for aggregator in self._aggregators:
-            aggregator.__class__ = PagesByMinute
+            history.count_pages(minute, of_minute)
+        history.add()
 
 
 def main() -> None:
     consumer = page_view_consumer()
-    consumer.__class__ = PagesConsumer
-    cast(PagesConsumer, consumer).count_pages_only()
+    consumer._decode = decode
+    for aggregator in consumer._aggregators:
+        aggregator.__class__ = PagesByMinute
     signal.signal(signal.SIGTERM, lambda *_: consumer.stop())
     tune_interpreter()
     consumer.run()
