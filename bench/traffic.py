@@ -7,10 +7,13 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from ingest.enrichment.attribution import attribute, referrer_host
+from ingest.enrichment.screen import screen_class
 from ingest.pageview import PageView
 
 SITES = ["big.example.com", *(f"site-{n:02d}.example.com" for n in range(1, 20))]
 _SITE_SHARES = list(accumulate([19.0, *[1.0] * 19]))
+_HOST = "www.example.com"
 _PAGES = 2_000
 _PATHS = [f"/articles/{n % 40:02d}/a-page-with-number-{n}" for n in range(_PAGES)]
 # Zipf: the n-th most read page is read 1/n times as often as the first.
@@ -45,7 +48,12 @@ _COUNTRIES = _zipf(
     ["US", "DE", "GB", "FR", "IN", "BR", "CA", "ES", "NL", "IT", "AU", "JP", "PL", "SE", "CH"],
     none=0.02,
 )
+# Of each country; half of all page views come from the first three.
+_REGIONS = _zipf(map(str, range(1, 13)), none=0.1)
 _BROWSERS = _choice({"Chrome": 60, "Safari": 22, "Edge": 7, "Firefox": 6, "Opera": 3, None: 2})
+# Nearly everybody has one of the last of them.
+_VERSIONS = _zipf(map(str, range(140, 120, -1)), none=0.0)
+_SYSTEM_VERSIONS = _zipf(map(str, range(18, 10, -1)), none=0.2)
 # Which systems a device has, and how large its screens are.
 _DEVICES = _choice({"mobile": 55, "desktop": 42, "tablet": 3})
 _SYSTEMS = {
@@ -61,6 +69,10 @@ _SCREENS = {
 _LANGUAGES = _zipf(
     ["en-US", "en-GB", "de-DE", "fr-FR", "es-ES", "pt-BR", "nl-NL", "it-IT", "ja-JP"], none=0.01
 )
+_TIME_ZONES = _zipf(
+    ["America/New_York", "Europe/Berlin", "Europe/London", "Europe/Paris", "Asia/Kolkata",
+     "America/Sao_Paulo", "America/Los_Angeles", "Europe/Madrid", "Asia/Tokyo"], none=0.02
+)  # fmt: skip
 # Source, medium and campaign go together; three quarters of all visits come by none.
 _CAMPAIGNS = _choice(
     {
@@ -87,7 +99,7 @@ def page_views(events: int, first_ms: int, last_ms: int, retryable: bool) -> Ite
             ts=received - dice.randrange(50, 2_000),
             received=received,
             retryable=retryable,
-            hostname="www.example.com",
+            hostname=_HOST,
             title=f"The title of {path[-12:]}",
             **_dimensions(dice),
         )
@@ -102,7 +114,7 @@ def track_bodies(events: int, at_s: int) -> Iterator[dict[str, Any]]:
             "site": _site(dice),
             "event_id": _event_id(dice),
             "user_id": f"user{dice.randrange(_VISITORS)}",
-            "page_url": f"https://www.example.com{path}?utm_source=newsletter",
+            "page_url": f"https://{_HOST}{path}?utm_source=newsletter",
             "timestamp": at_s,
             "referrer": "https://news.example.org/",
             "title": f"The title of {path[-12:]}",
@@ -113,19 +125,31 @@ def _dimensions(dice: random.Random) -> dict[str, Any]:
     """Where a page view came from and what it was looked at with."""
     device = _DEVICES.take(dice)
     source, medium, campaign = _CAMPAIGNS.take(dice)
+    referrer, country = _REFERRERS.take(dice), _COUNTRIES.take(dice)
+    host = referrer_host(referrer or "")
+    brought = attribute(host, _HOST, source or "", medium or "", campaign or "")
+    region = _REGIONS.take(dice) if country else None
+    browser, screen = _BROWSERS.take(dice), _SCREENS[device].take(dice)
     return {
-        "referrer": _REFERRERS.take(dice),
+        "referrer": referrer,
+        "source": brought.source,
+        "channel": brought.channel,
         "utm_source": source,
         "utm_medium": medium,
         "utm_campaign": campaign,
         "utm_term": _TERMS.take(dice) if medium == "cpc" else None,
         "utm_content": "button" if medium == "email" else None,
-        "country": _COUNTRIES.take(dice),
-        "browser": _BROWSERS.take(dice),
+        "country": country,
+        "region": region and f"{country}-{region}",
+        "browser": browser,
+        "browser_version": browser and _VERSIONS.take(dice),
         "os": _SYSTEMS[device].take(dice),
+        "os_version": _SYSTEM_VERSIONS.take(dice),
         "device": device,
-        "screen": _SCREENS[device].take(dice),
+        "screen": screen,
+        "screen_class": screen_class(screen),
         "language": _LANGUAGES.take(dice),
+        "time_zone": _TIME_ZONES.take(dice),
     }
 
 

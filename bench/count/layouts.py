@@ -1,5 +1,6 @@
 """Where a subject's numbers lie in Redis, and what they have to be."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -8,16 +9,19 @@ from typing import Any, Protocol
 import redis
 
 from bench.count import truth as told
-from bench.count.truth import PAGE, Truth
+from bench.count.truth import MINUTE_S, PAGE, SECOND, Truth
 from processing import keys
 from processing.calendar import day_number
 from processing.dimensions import ALL, DIMENSIONS
+from processing.live_counts import LIVE_KEPT_S
 
 Hashes = Iterator[tuple[str, Mapping[str, int]]]
 # A HyperLogLog's key, and how many visitors are in it.
 Visitors = Iterator[tuple[str, int]]
 # The characters of the dimensions that the truth has.
-_TOLD = {DIMENSIONS[name].prefix for name in told.DIMENSIONS}
+_TOLD = {SECOND, *(DIMENSIONS[name].prefix for name in told.DIMENSIONS)}
+# A live minute that goes within so many seconds may be gone when it is looked at.
+_GOING_S = 120
 
 
 class Layout(Protocol):
@@ -60,6 +64,9 @@ class Ours:
 
     def hashes(self, truth: Truth) -> Hashes:
         yield from self._minutes(truth)
+        for (site, minute), counts in _live(truth):
+            paths = sum(views for path, views in counts.items() if not path.startswith(SECOND))
+            yield keys.SiteKeys(site, 1).live(minute), {**counts, ALL: paths}
         found: dict[str, dict[str, int]] = defaultdict(dict)
         for (site, hour, dimension), counts in truth.hours.items():
             self._put(found, site, keys.HOUR, hour, dimension, counts)
@@ -87,10 +94,14 @@ class Ours:
         return field == ALL or field[0] in _TOLD
 
     def visitors(self, truth: Truth) -> Visitors:
+        for (site, start), visitors in truth.visitors_by_minute.items():
+            yield keys.SiteKeys(site, 1).visitors(keys.MINUTE, start // MINUTE_S), len(visitors)
         for (site, hour), visitors in truth.visitors.items():
             yield keys.SiteKeys(site, 1).visitors(keys.HOUR, hour), len(visitors)
         for (site, start), visitors in truth.visitors_by_day():
             yield keys.SiteKeys(site, 1).visitors(keys.DAY, _day(start)), len(visitors)
+        for (site, start, path), visitors in truth.page_visitors.items():
+            yield keys.SiteKeys(site, 1).page_visitors(_day(start), path), len(visitors)
 
 
 class OursByMinute(Ours):
@@ -129,22 +140,29 @@ class Peers:
 
 
 class EveryDimension(Peers):
-    """The same, and every dimension and the visitors by hour and day."""
+    """The same, and whatever else can be counted of a page view by itself: every dimension by hour
+    and day, visitors by minute, hour and day, visitors of each page by day, live minutes."""
 
     patterns: tuple[str, ...] = ("views:*", "by:*")
 
     def hashes(self, truth: Truth) -> Hashes:
         yield from super().hashes(truth)
+        for (site, minute), counts in _live(truth):
+            yield f"live:{site}:{minute}", counts
         for (site, start, dimension), counts in truth.hours.items():
             yield f"by:{dimension}:hour:{start}:{site}", counts
         for (site, start, dimension), counts in truth.days():
             yield f"by:{dimension}:day:{start}:{site}", counts
 
     def visitors(self, truth: Truth) -> Visitors:
+        for (site, start), visitors in truth.visitors_by_minute.items():
+            yield f"visitors:minute:{start}:{site}", len(visitors)
         for (site, start), visitors in truth.visitors.items():
             yield f"visitors:hour:{start}:{site}", len(visitors)
         for (site, start), visitors in truth.visitors_by_day():
             yield f"visitors:day:{start}:{site}", len(visitors)
+        for (site, start, path), visitors in truth.page_visitors.items():
+            yield f"visitors:day:{start}:{site}:{path}", len(visitors)
 
 
 class NumberOnly(Peers):
@@ -154,6 +172,14 @@ class NumberOnly(Peers):
 
     def hashes(self, truth: Truth) -> Hashes:
         yield from ()
+
+
+def _live(truth: Truth) -> Iterator[tuple[tuple[str, int], Mapping[str, int]]]:
+    """By site and minute; only those that stay for a while."""
+    oldest = time.time() + _GOING_S - LIVE_KEPT_S - MINUTE_S
+    for place, counts in truth.live.items():
+        if place[1] * MINUTE_S > oldest:
+            yield place, counts
 
 
 def _day(start: int) -> int:

@@ -49,11 +49,17 @@ class Subject:
 
 
 _CONSUME = (sys.executable, "manage.py", "consume")
-_OURS = "pages by minute; every dimension, visits and visitors by hour and day; now; the ledger"
+_OURS = (
+    "pages, visits and visitors by minute; every dimension, visits and visitors by hour and day; "
+    "visitors of a page by day; live minutes; who is here now; the feed; the ledger"
+)
 # As many as the traffic has pages: what is checked is exact.
 _EXACT = {"TOP_VALUES": "2000"}
 _PAGES = "pages by minute"
-_EVERY = "pages by minute; 14 dimensions and visitors by hour and day"
+_EVERY = (
+    "pages and visitors by minute; every dimension but entry and exit pages, visitors by hour and "
+    "day; visitors of a page by day; live minutes"
+)
 # Members of a group hear sooner that another one has come.
 _SHORT_SESSION = {"KAFKA_SESSION_TIMEOUT_MS": "6000"}
 

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"log"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Processor moves counts from Kafka to Redis. With every it counts all dimensions, else pages by
-// minute only.
+// Processor moves counts from Kafka to Redis. With every it counts whatever can be told of
+// a page view by itself, else pages by minute only.
 type Processor struct {
 	client *kgo.Client
 	store  *Store
@@ -43,6 +44,7 @@ func (p *Processor) process(ctx context.Context, fetches kgo.Fetches) error {
 
 func (p *Processor) count(fetches kgo.Fetches) *Counts {
 	counts := NewCounts()
+	now := time.Now()
 	var view PageView
 	fetches.EachRecord(func(record *kgo.Record) {
 		counts.Events++
@@ -56,6 +58,8 @@ func (p *Processor) count(fetches kgo.Fetches) *Counts {
 		counts.AddPage(&view)
 		if p.every {
 			counts.AddDimensions(&view)
+			counts.AddVisitor(&view)
+			counts.AddLive(&view, now)
 		}
 	})
 	return counts

@@ -9,8 +9,9 @@ import (
 )
 
 // Store adds counts to Redis. Page views by minute are hashes `views:<site>:<minute>`; by hour
-// and day `by:<dimension>:<period>:<start>:<site>`; visitors are HyperLogLogs
-// `visitors:<period>:<start>:<site>`; `counted` is how many events are in them.
+// and day `by:<dimension>:<period>:<start>:<site>`; live minutes `live:<site>:<minute>`; visitors
+// are HyperLogLogs `visitors:<period>:<start>:<site>`, and of a page with `:<path>` behind it;
+// `counted` is how many events are in them.
 type Store struct{ client *redis.Client }
 
 // Add sends everything in one round trip.
@@ -20,8 +21,19 @@ func (s *Store) Add(ctx context.Context, counts *Counts) error {
 			key := "views:" + b.site + ":" + strconv.FormatInt(b.start/b.period.length, 10)
 			add(ctx, pipe, key, pages, b.expiry())
 		}
+		for b, views := range counts.live {
+			add(ctx, pipe, "live:"+b.site+":"+strconv.FormatInt(b.start/b.period.length, 10), views, b.expiry())
+		}
 		for b, t := range counts.totals {
 			addTally(ctx, pipe, b, t)
+		}
+		for b, visitors := range counts.seen {
+			see(ctx, pipe, "visitors"+placeOf(b), visitors, b.expiry())
+		}
+		for b, pages := range counts.seenOn {
+			for path, visitors := range pages {
+				see(ctx, pipe, "visitors"+placeOf(b)+":"+path, visitors, b.expiry())
+			}
 		}
 		pipe.IncrBy(ctx, "counted", counts.Events)
 		return nil
@@ -30,17 +42,23 @@ func (s *Store) Add(ctx context.Context, counts *Counts) error {
 }
 
 func addTally(ctx context.Context, pipe redis.Pipeliner, b bucket, t *tally) {
-	place := ":" + b.period.name + ":" + strconv.FormatInt(b.start, 10) + ":" + b.site
 	for n, values := range t.dimensions {
-		add(ctx, pipe, "by:"+Dimensions[n].Name+place, values, b.expiry())
+		add(ctx, pipe, "by:"+Dimensions[n].Name+placeOf(b), values, b.expiry())
 	}
-	visitors := make([]any, 0, len(t.visitors))
-	for visitor := range t.visitors {
+	see(ctx, pipe, "visitors"+placeOf(b), t.visitors, b.expiry())
+}
+
+func placeOf(b bucket) string {
+	return ":" + b.period.name + ":" + strconv.FormatInt(b.start, 10) + ":" + b.site
+}
+
+func see(ctx context.Context, pipe redis.Pipeliner, key string, seen set, at time.Time) {
+	visitors := make([]any, 0, len(seen))
+	for visitor := range seen {
 		visitors = append(visitors, visitor)
 	}
-	key := "visitors" + place
 	pipe.PFAdd(ctx, key, visitors...)
-	expire(ctx, pipe, key, b.expiry())
+	expire(ctx, pipe, key, at)
 }
 
 func add(ctx context.Context, pipe redis.Pipeliner, key string, values map[string]int64, at time.Time) {
