@@ -10,11 +10,10 @@ from zoneinfo import ZoneInfo
 
 from ingest.enrichment.steps import Enrichment, Told
 from ingest.event_time import read_time
-from ingest.models import Site
 from ingest.pageview import VERSION, PageView
 from ingest.refusals import Refusal
 from ingest.sender import Sender as Sender
-from ingest.sites import SiteDirectory
+from ingest.sites import SiteDirectory, TrackedSite
 from ingest.track_request import TrackRequest
 from ingest.visitor import VisitorHash
 
@@ -85,7 +84,7 @@ class Acceptance:
         """Whether a site has this id or alias. Raises `DatabaseError`."""
         return self._sites.get(name) is not None
 
-    def _find_site(self, public_id: str) -> Site:
+    def _find_site(self, public_id: str) -> TrackedSite:
         site = self._sites.get(public_id)
         if site is None:
             raise Refusal(
@@ -95,14 +94,16 @@ class Acceptance:
             raise Refusal(403, "site", public_id, "this site is inactive; activate it in the admin")
         return site
 
-    def _visitor(self, site: Site, request: TrackRequest, sender: Sender, received: int) -> str:
+    def _visitor(
+        self, site: TrackedSite, request: TrackRequest, sender: Sender, received: int
+    ) -> str:
         if request.user_id is not None:
             return self._visitors.of_user(site.public_id, str(request.user_id))
         day = datetime.fromtimestamp(received / 1000, ZoneInfo(site.time_zone)).date()
         return self._visitors.of_browser(site.public_id, day, sender.address, sender.agent)
 
 
-def _opted_out(site: Site, header: str) -> Refusal:
+def _opted_out(site: TrackedSite, header: str) -> Refusal:
     return Refusal(
         403,
         header,
@@ -111,7 +112,7 @@ def _opted_out(site: Site, header: str) -> Refusal:
     )
 
 
-def _check_hostname(site: Site, hostname: str, request: TrackRequest) -> None:
+def _check_hostname(site: TrackedSite, hostname: str, request: TrackRequest) -> None:
     allowed = site.allowed_hostnames.split()
     if allowed and not any(_matches(hostname, pattern) for pattern in allowed):
         raise Refusal(
