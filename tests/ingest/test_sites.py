@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
@@ -152,15 +153,16 @@ def test_it_lets_nobody_wait_for_a_slow_reading(
 
 
 def test_it_knows_what_the_admin_set(site: Site) -> None:
-    settings = {
-        "active": False,
-        "allowed_hostnames": "example.com\n*.example.com",
-        "honour_opt_out": True,
-        "time_zone": "Europe/Berlin",
-        "retention_days": 30,
-        "path_rules": "lower-case",
-        "internal_addresses": "203.0.113.0/24",
-        "bots_as_people": "internal",
-    }
-    Site.objects.update(**settings)
-    assert SiteDirectory().get("example.com") == TrackedSite("example.com", **settings)
+    known = TrackedSite(
+        "example.com",
+        active=False,
+        allowed_hostnames="example.com\n*.example.com",
+        honour_opt_out=True,
+        time_zone="Europe/Berlin",
+        retention_days=30,
+        path_rules="lower-case",
+        internal_addresses="203.0.113.0/24",
+        bots_as_people="internal",
+    )
+    Site.objects.update(**msgspec.structs.asdict(known))
+    assert SiteDirectory().get("example.com") == known
