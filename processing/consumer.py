@@ -10,24 +10,18 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import redis
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from ingest.pageview import UndecodableMessage, decode
 from processing.aggregation import EXPIRED, Aggregator
 from processing.archive_replay import CLOCK_MARGIN_MS, RepairWaits
 from processing.counters import Counters
 from processing.counting import Batch, Counting, MarkerMoved
 from processing.dead_letters import DeadLetter, DeadLetters
 from processing.gaps import GapFound, Gaps
+from processing.intake import Intake, Read
 from processing.log import Log, LogUnavailable, Topic
 from processing.overlap import Overlap
 from processing.repair import Repair
@@ -38,8 +32,6 @@ REPORT_EVERY_MS = 500
 COMMIT_EVERY_MS = 5_000
 FORGET_EVERY_MS = 60_000
 ROLLED_BACK_AFTER_MS = 30_000
-# Messages that are taken from the Kafka client at once.
-_AT_ONCE = 2_000
 
 
 class ConsumerStopped(RuntimeError):
@@ -55,16 +47,6 @@ class Progress:
     age_ms: int | None = None
 
 
-@dataclass
-class _Read:
-    """What was read at once: how many messages, by partition what they hold, and those that hold
-    no page view."""
-
-    messages: int = 0
-    batches: dict[int, Batch] = field(default_factory=dict)
-    letters: list[DeadLetter] = field(default_factory=list)
-
-
 class PageViewConsumer:
     """One member of the consumer group.
 
@@ -72,27 +54,25 @@ class PageViewConsumer:
     `clock` gives Unix milliseconds. `max_invalid` undecodable messages in a row stop it.
     """
 
-    _decode = staticmethod(decode)
-
     def __init__(
         self,
         kafka: Consumer,
+        intake: Intake,
         log: Log,
         counters: Counters,
         aggregators: Sequence[Aggregator],
         dead_letters: DeadLetters,
         *,
-        batch_events: int,
         max_invalid: int,
         clock: Callable[[], int],
         repair: Repair | None = None,
     ) -> None:
         self._kafka = kafka
+        self._intake = intake
         self._log = log
         self._counters = counters
         self._aggregators = aggregators
         self._dead_letters = dead_letters
-        self._batch_events = batch_events
         self._max_invalid = max_invalid
         self._clock = clock
         self._repair = repair
@@ -108,9 +88,7 @@ class PageViewConsumer:
         self._ends: dict[int, int] = {}
         self._through: dict[int, int] = {}
         self._reached_ms = 0
-        self._invalid_in_a_row = 0
         self._rolled_back_since: int | None = None
-        self._is_behind = False
         self._due: dict[str, int] = defaultdict(int)
         self.progress = Progress()
 
@@ -141,8 +119,8 @@ class PageViewConsumer:
         try:
             if self._stale:
                 self._synchronise()
-            self._handle(self._poll())
-            if not self._is_behind:
+            self._handle(self._intake.read())
+            if not self._intake.is_behind:
                 self._finish()
             self._keep_house()
         except (MarkerMoved, GapFound) as news:
@@ -194,8 +172,7 @@ class PageViewConsumer:
             [TopicPartition(topic.name, p, self._position(p)) for p in self._assigned]
         )
         self._through = {}
-        # They are read again.
-        self._invalid_in_a_row = 0
+        self._intake.begin_anew()
         self._reached_ms = self._clock()
         self._stale = False
 
@@ -263,58 +240,11 @@ class PageViewConsumer:
             "with `manage.py create_topics` after deleting it."
         )
 
-    # --- Reading ----------------------------------------------------------------------
+    # --- Counting ---------------------------------------------------------------------
 
-    def _poll(self) -> _Read:
-        """A few at once while they come slowly, many when they wait."""
-        read = _Read()
-        asked, timeout = 1, 0.2
-        while asked:
-            messages = self._kafka.consume(asked, timeout=timeout)
-            self._take(messages, read)
-            if len(messages) < asked:
-                break
-            asked = min(self._batch_events - read.messages, _AT_ONCE)
-            # A little patience makes batches that are worth a round trip. Taking over as many as
-            # wait in the client is work too, which must not be cut off.
-            timeout = 0.2 if self._is_behind else 0.02
-        self._is_behind = read.messages > self._batch_events // 2
-        return read
-
-    def _take(self, messages: Sequence[Message], read: _Read) -> None:
-        """Decode them at once: as messages they take as much memory again."""
-        read.messages += len(messages)
-        decode, invalid_in_a_row = self._decode, self._invalid_in_a_row
-        batch = Batch(-1)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._heed(error)
-                continue
-            partition, offset = message.partition(), message.offset()
-            # Every message from a broker has both.
-            assert partition is not None and offset is not None  # noqa: S101
-            if batch.partition != partition:
-                batch = read.batches.setdefault(partition, Batch(partition))
-            try:
-                batch.add(offset, decode(message.value()))
-                invalid_in_a_row = 0
-            except UndecodableMessage as reason:
-                batch.add(offset, None)
-                read.letters.append(DeadLetter(message, str(reason)))
-                invalid_in_a_row += 1
-        self._invalid_in_a_row = invalid_in_a_row
-
-    def _heed(self, news: KafkaError) -> None:
-        """What came is no message; where it concerns the position, that is not trusted any more."""
-        if news.code() == KafkaError._MAX_POLL_EXCEEDED:
-            logger.warning("This consumer was too slow and left the group; it joins again.")
-        elif news.code() != KafkaError._PARTITION_EOF:
-            logger.warning("Kafka says: %s", news)
-            self._stale = True
-
-    def _handle(self, read: _Read) -> None:
+    def _handle(self, read: Read) -> None:
         """Count what was read, or nothing of it from where the markers say otherwise."""
+        self._stale |= read.is_astray
         if self._stale or not read.batches:
             return
         self._confirm_topic()
@@ -342,9 +272,10 @@ class PageViewConsumer:
         return topic
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        if self._invalid_in_a_row >= self._max_invalid:
+        invalid = self._intake.invalid_in_a_row
+        if invalid >= self._max_invalid:
             raise ConsumerStopped(
-                f"The last {self._invalid_in_a_row} messages of {self._log.topic!r} are no page "
+                f"The last {invalid} messages of {self._log.topic!r} are no page "
                 f"views (the last reason: {letters[-1].reason}). Something else writes into the "
                 "topic, or this version is too old for it. Nothing of them was counted; correct "
                 "it, or raise CONSUMER_MAX_INVALID to put them all into the dead letters."

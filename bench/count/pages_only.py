@@ -73,8 +73,7 @@ class PagesByMinute(Aggregator):
 
 
 def main() -> None:
-    consumer = page_view_consumer()
-    consumer._decode = decode
+    consumer = page_view_consumer(decode)
     for aggregator in consumer._aggregators:
         aggregator.__class__ = PagesByMinute
     signal.signal(signal.SIGTERM, lambda *_: consumer.stop())

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ingest.pageview import PageView, decode
 from ingest.sites import SiteDirectory
 from processing.aggregation import Aggregator
 from processing.archive import Archive
@@ -21,6 +23,7 @@ from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.forgotten_list import FollowedForgotten
+from processing.intake import Intake
 from processing.log import Log
 from processing.repair import Repair
 from processing.rules import Retention
@@ -109,21 +112,24 @@ class ProgressLine:
         return f"{rate:>9,.0f} events/s   lag {lag}   data age {age}   counted {counted}"
 
 
-def page_view_consumer() -> PageViewConsumer:
-    """A consumer wired by the settings."""
+def page_view_consumer(
+    decode: Callable[[bytes | None], PageView] = decode,
+) -> PageViewConsumer:
+    """A consumer wired by the settings. `decode` reads a message."""
     counters = Counters(
         connect(settings.REDIS_URL), settings.REDIS_SHARDS, forgotten=FollowedForgotten()
     )
     counted_by = aggregators(SiteDirectory())
     batch_events = settings.CONSUMER_BATCH_EVENTS
     replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
+    kafka = Consumer(kafka_settings())
     return PageViewConsumer(
-        Consumer(kafka_settings()),
+        kafka,
+        Intake(kafka, batch_events, decode),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
         counters,
         counted_by,
         DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
-        batch_events=batch_events,
         max_invalid=settings.CONSUMER_MAX_INVALID,
         clock=now_ms,
         repair=Repair(replay),
