@@ -111,17 +111,22 @@ class Aggregator:
         if portion.offsets:
             deltas.duplicates[partition] = _runs(duplicates, portion.offsets)
         deltas.clocks[partition] = max([view.received for view in page_views], default=0)
-        again = [page_views[at] for at in duplicates]
-        for site, events in _by_site(again).items():
-            self._tally(deltas, partition, site, events, DUPLICATE, now_s)
-        seen_before = set(duplicates)
-        new = [event for at, event in enumerate(page_views) if at not in seen_before]
+        new = page_views
+        if duplicates:
+            again = [page_views[at] for at in duplicates]
+            for site, events in _by_site(again).items():
+                self._tally(deltas, partition, site, events, DUPLICATE, now_s)
+            seen_before = set(duplicates)
+            new = [event for at, event in enumerate(page_views) if at not in seen_before]
         found = {}
-        for site, events in _by_site(new if duplicates else page_views).items():
+        for site, events in _by_site(new).items():
+            # Asked of a rule only where it may say yes: most events are of people, and in time.
             rules = self._rules(site)
-            bots = [event for event in events if rules.is_bot(event)]
+            bots = [event for event in events if event.bot is not None and rules.is_bot(event)]
             counted = [event for event in events if not rules.is_bot(event)] if bots else events
-            late = [event for event in counted if rules.is_late(event)]
+            late: list[PageView] = []
+            if rules.retention_days is not None:
+                late = [event for event in counted if rules.is_late(event)]
             if late:
                 counted = [event for event in counted if not rules.is_late(event)]
             for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):

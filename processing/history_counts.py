@@ -153,8 +153,13 @@ def by_step(
     if max(times) // length_ms == first:
         return {first: things}
     groups: defaultdict[int, list[Thing]] = defaultdict(list)
+    # They are nearly in order, so that most lie in the step of the one before.
+    current, append = first, groups[first].append
     for thing, ms in zip(things, times, strict=True):
-        groups[ms // length_ms].append(thing)
+        step = ms // length_ms
+        if step != current:
+            current, append = step, groups[step].append
+        append(thing)
     return groups
 
 

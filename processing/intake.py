@@ -71,6 +71,7 @@ class Intake:
         read.messages += len(messages)
         decode, invalid_in_a_row = self._decode, self.invalid_in_a_row
         batch = Batch(-1)
+        add = batch.add
         for message in messages:
             error = message.error()
             if error is not None:
@@ -81,11 +82,12 @@ class Intake:
             assert partition is not None and offset is not None  # noqa: S101
             if batch.partition != partition:
                 batch = read.batches.setdefault(partition, Batch(partition))
+                add = batch.add
             try:
-                batch.add(offset, decode(message.value()))
+                add(offset, decode(message.value()))
                 invalid_in_a_row = 0
             except UndecodableMessage as reason:
-                batch.add(offset, None)
+                add(offset, None)
                 read.letters.append(DeadLetter(message, str(reason)))
                 invalid_in_a_row += 1
         self.invalid_in_a_row = invalid_in_a_row
