@@ -48,7 +48,7 @@ _COUNTRIES = _zipf(
     ["US", "DE", "GB", "FR", "IN", "BR", "CA", "ES", "NL", "IT", "AU", "JP", "PL", "SE", "CH"],
     none=0.02,
 )
-# Of each country; half of all page views come from the first three.
+# Of each country.
 _REGIONS = _zipf(map(str, range(1, 13)), none=0.1)
 _BROWSERS = _choice({"Chrome": 60, "Safari": 22, "Edge": 7, "Firefox": 6, "Opera": 3, None: 2})
 # Nearly everybody has one of the last of them.

@@ -40,7 +40,7 @@ class Truth:
     hours: dict[tuple[str, int, str], Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
-    # Site, start of the minute (Unix s) or hour → visitors.
+    # Site, start of the minute or of the hour (Unix s) → visitors.
     visitors_by_minute: dict[tuple[str, int], set[str]] = field(
         default_factory=lambda: defaultdict(set)
     )
@@ -56,8 +56,8 @@ class Truth:
         self.events += 1
         # One of each, as some million page views are held.
         site, path, visitor = page_view.site, page_view.path, intern(page_view.visitor)
-        second = page_view.ts // 1_000
-        minute, hour, day = (second // length * length for length in (MINUTE_S, HOUR_S, DAY_S))
+        at = page_view.ts // 1_000
+        minute, hour, day = (at // length * length for length in (MINUTE_S, HOUR_S, DAY_S))
         self.minutes[site, minute // MINUTE_S][path] += 1
         for dimension, names in DIMENSIONS.items():
             values = [getattr(page_view, name) for name in names]
