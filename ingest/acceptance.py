@@ -13,7 +13,7 @@ from ingest.event_time import read_time
 from ingest.pageview import VERSION, PageView
 from ingest.refusals import Refusal
 from ingest.sender import Sender as Sender
-from ingest.sites import SiteDirectory, TrackedSite
+from ingest.sites import SiteDirectory, SiteSettings
 from ingest.track_request import TrackRequest
 from ingest.visitor import VisitorHash
 
@@ -84,7 +84,7 @@ class Acceptance:
         """Whether a site has this id or alias. Raises `DatabaseError`."""
         return self._sites.get(name) is not None
 
-    def _find_site(self, public_id: str) -> TrackedSite:
+    def _find_site(self, public_id: str) -> SiteSettings:
         site = self._sites.get(public_id)
         if site is None:
             raise Refusal(
@@ -95,7 +95,7 @@ class Acceptance:
         return site
 
     def _visitor(
-        self, site: TrackedSite, request: TrackRequest, sender: Sender, received: int
+        self, site: SiteSettings, request: TrackRequest, sender: Sender, received: int
     ) -> str:
         if request.user_id is not None:
             return self._visitors.of_user(site.public_id, str(request.user_id))
@@ -103,7 +103,7 @@ class Acceptance:
         return self._visitors.of_browser(site.public_id, day, sender.address, sender.agent)
 
 
-def _opted_out(site: TrackedSite, header: str) -> Refusal:
+def _opted_out(site: SiteSettings, header: str) -> Refusal:
     return Refusal(
         403,
         header,
@@ -112,7 +112,7 @@ def _opted_out(site: TrackedSite, header: str) -> Refusal:
     )
 
 
-def _check_hostname(site: TrackedSite, hostname: str, request: TrackRequest) -> None:
+def _check_hostname(site: SiteSettings, hostname: str, request: TrackRequest) -> None:
     allowed = site.allowed_hostnames.split()
     if allowed and not any(_matches(hostname, pattern) for pattern in allowed):
         raise Refusal(

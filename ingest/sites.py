@@ -15,19 +15,19 @@ from ingest.models import Alias, Site
 logger = logging.getLogger(__name__)
 
 
-class TrackedSite(msgspec.Struct, frozen=True, gc=False):
+class SiteSettings(msgspec.Struct, frozen=True, gc=False):
     """What of a `Site` decides how its events are taken and counted, under the model's names. Of
     each event several are read, which takes a model half a microsecond more."""
 
     public_id: str
-    active: bool = True
-    allowed_hostnames: str = ""
-    honour_opt_out: bool = False
-    time_zone: str = "UTC"
-    retention_days: int | None = None
-    path_rules: str = ""
-    internal_addresses: str = ""
-    bots_as_people: str = ""
+    active: bool
+    allowed_hostnames: str
+    honour_opt_out: bool
+    time_zone: str
+    retention_days: int | None
+    path_rules: str
+    internal_addresses: str
+    bots_as_people: str
 
 
 class SiteDirectory:
@@ -41,14 +41,14 @@ class SiteDirectory:
         self._max_age = max_age
         self._clock = clock
         self._lock = threading.Lock()
-        self._sites: dict[str, TrackedSite] | None = None
+        self._sites: dict[str, SiteSettings] | None = None
         self._read_at = 0.0
 
-    def get(self, name: str) -> TrackedSite | None:
+    def get(self, name: str) -> SiteSettings | None:
         """The site with this public id, or this alias."""
         return self._current().get(name)
 
-    def _current(self) -> dict[str, TrackedSite]:
+    def _current(self) -> dict[str, SiteSettings]:
         sites = self._sites
         if sites is not None and self._clock() - self._read_at < self._max_age:
             return sites
@@ -59,7 +59,7 @@ class SiteDirectory:
         finally:
             self._lock.release()
 
-    def _read(self) -> dict[str, TrackedSite]:
+    def _read(self) -> dict[str, SiteSettings]:
         try:
             self._sites = read_afresh(_read_sites)
         except DatabaseError:
@@ -71,9 +71,9 @@ class SiteDirectory:
         return self._sites
 
 
-def _read_sites() -> dict[str, TrackedSite]:
-    rows = Site.objects.values_list("pk", *TrackedSite.__struct_fields__)
-    sites = {pk: TrackedSite(*fields) for pk, *fields in rows}
+def _read_sites() -> dict[str, SiteSettings]:
+    rows = Site.objects.values_list("pk", *SiteSettings.__struct_fields__)
+    sites = {pk: SiteSettings(*fields) for pk, *fields in rows}
     # An alias of a site that is newer than the list of sites comes with the next reading.
     aliases = Alias.objects.values_list("name", "site")
     named = {name: sites[site] for name, site in aliases if site in sites}
@@ -104,7 +104,7 @@ class FollowedSites(SiteDirectory):
             if stop.wait(self._EVERY_S):
                 return
 
-    def _current(self) -> dict[str, TrackedSite]:
+    def _current(self) -> dict[str, SiteSettings]:
         if self._sites is None:
             raise DatabaseError("the sites were not read yet")
         return self._sites

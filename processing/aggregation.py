@@ -120,13 +120,10 @@ class Aggregator:
             new = [event for at, event in enumerate(page_views) if at not in seen_before]
         found = {}
         for site, events in _by_site(new).items():
-            # Asked of a rule only where it may say yes: most events are of people, and in time.
             rules = self._rules(site)
-            bots = [event for event in events if event.bot is not None and rules.is_bot(event)]
+            bots = rules.bots(events)
             counted = [event for event in events if not rules.is_bot(event)] if bots else events
-            late: list[PageView] = []
-            if rules.retention_days is not None:
-                late = [event for event in counted if rules.is_late(event)]
+            late = rules.late(counted)
             if late:
                 counted = [event for event in counted if not rules.is_late(event)]
             for category, of_category in ((BOT, bots), (LATE, late), (COUNTED, counted)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import redis
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from ingest.pageview import PageView, decode
 from processing.aggregation import EXPIRED, Aggregator
 from processing.archive_replay import CLOCK_MARGIN_MS, RepairWaits
 from processing.counters import Counters
@@ -57,18 +58,19 @@ class PageViewConsumer:
     def __init__(
         self,
         kafka: Consumer,
-        intake: Intake,
         log: Log,
         counters: Counters,
         aggregators: Sequence[Aggregator],
         dead_letters: DeadLetters,
         *,
+        batch_events: int,
         max_invalid: int,
         clock: Callable[[], int],
         repair: Repair | None = None,
+        decode: Callable[[bytes | None], PageView] = decode,
     ) -> None:
         self._kafka = kafka
-        self._intake = intake
+        self._intake = Intake(kafka, batch_events, decode)
         self._log = log
         self._counters = counters
         self._aggregators = aggregators

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, Message
 
-from ingest.pageview import PageView, UndecodableMessage, decode
+from ingest.pageview import PageView, UndecodableMessage
 from processing.counting import Batch
 from processing.dead_letters import DeadLetter
 
@@ -38,7 +38,7 @@ class Intake:
         self,
         kafka: Consumer,
         batch_events: int,
-        decode: Callable[[bytes | None], PageView] = decode,
+        decode: Callable[[bytes | None], PageView],
     ) -> None:
         self._kafka = kafka
         self._batch_events = batch_events
@@ -71,7 +71,6 @@ class Intake:
         read.messages += len(messages)
         decode, invalid_in_a_row = self._decode, self.invalid_in_a_row
         batch = Batch(-1)
-        add = batch.add
         for message in messages:
             error = message.error()
             if error is not None:
@@ -82,12 +81,11 @@ class Intake:
             assert partition is not None and offset is not None  # noqa: S101
             if batch.partition != partition:
                 batch = read.batches.setdefault(partition, Batch(partition))
-                add = batch.add
             try:
-                add(offset, decode(message.value()))
+                batch.add(offset, decode(message.value()))
                 invalid_in_a_row = 0
             except UndecodableMessage as reason:
-                add(offset, None)
+                batch.add(offset, None)
                 read.letters.append(DeadLetter(message, str(reason)))
                 invalid_in_a_row += 1
         self.invalid_in_a_row = invalid_in_a_row

@@ -1,5 +1,6 @@
 """What decides where events are counted, and for how long."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingest.pageview import PageView
@@ -30,6 +31,17 @@ class SiteRules:
         if self.retention_days is None:
             return False
         return page_view.received - page_view.ts > self.retention_days * 86_400_000
+
+    def bots(self, page_views: Sequence[PageView]) -> list[PageView]:
+        """Those of them that are bots'."""
+        # Hardly any has a reason to be asked about.
+        return [view for view in page_views if view.bot is not None and self.is_bot(view)]
+
+    def late(self, page_views: Sequence[PageView]) -> list[PageView]:
+        """Those of them that were late."""
+        if self.retention_days is None:
+            return []
+        return [view for view in page_views if self.is_late(view)]
 
     def day_expiry(self, local: LocalHour) -> int:
         """When what is kept by the day goes, in Unix seconds; 0: never."""

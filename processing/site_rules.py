@@ -4,11 +4,11 @@ from functools import lru_cache
 
 from ingest.enrichment.bots import read_bot_reasons
 from ingest.models import Site
-from ingest.sites import TrackedSite
+from ingest.sites import SiteSettings
 from processing.rules import SiteRules
 
 
-def rules_of(site: Site | TrackedSite | None) -> SiteRules:
+def rules_of(site: Site | SiteSettings | None) -> SiteRules:
     """None: a site that is not tracked."""
     if site is None:
         return _rules("UTC", None, "", "")

@@ -13,7 +13,6 @@ from processing.aggregation import Aggregator
 from processing.consumer import PageViewConsumer
 from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
-from processing.intake import Intake
 from processing.log import Log
 from processing.management.commands.consume import aggregators, kafka_settings
 
@@ -41,14 +40,13 @@ def consumer(name: str, clock: Callable[[], int]) -> PageViewConsumer:
         for aggregator in counted_by:
             # Made by the product's own wiring; only its methods differ.
             aggregator.__class__ = side.aggregator
-    kafka = Consumer(kafka_settings())
     return side.consumer(
-        kafka,
-        Intake(kafka, settings.CONSUMER_BATCH_EVENTS),
+        Consumer(kafka_settings()),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
         side.counters(connect(settings.REDIS_URL), settings.REDIS_SHARDS),
         counted_by,
         DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
+        batch_events=settings.CONSUMER_BATCH_EVENTS,
         max_invalid=settings.CONSUMER_MAX_INVALID,
         clock=clock,
     )

@@ -10,7 +10,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from ingest.models import Site
-from ingest.sites import SiteDirectory, TrackedSite
+from ingest.sites import SiteDirectory, SiteSettings
 from tests.processing.pipeline import wait_for
 
 
@@ -153,7 +153,7 @@ def test_it_lets_nobody_wait_for_a_slow_reading(
 
 
 def test_it_knows_what_the_admin_set(site: Site) -> None:
-    known = TrackedSite(
+    known = SiteSettings(
         "example.com",
         active=False,
         allowed_hostnames="example.com\n*.example.com",

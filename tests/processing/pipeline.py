@@ -24,7 +24,6 @@ from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.forgotten import ForgottenUpTo, nothing_forgotten
-from processing.intake import Intake
 from processing.log import Log
 from processing.repair import Repair
 from processing.rules import Retention, SiteRules
@@ -120,26 +119,24 @@ class Pipeline:
         client = connect(self.servers.redis_url)
         counters = Counters(client, self.shards, forgotten=self.forgotten)
         aggregators = self.aggregators()
-        batch_events, clock = options.pop("batch_events"), options["clock"]
+        batch_events, clock = options["batch_events"], options["clock"]
         replay = (
             ArchiveReplay(archive, counters, aggregators, batch_events, clock) if archive else None
         )
-        kafka = Consumer(
-            {
-                "bootstrap.servers": self.servers.bootstrap_servers,
-                "group.id": self.topic,
-                "session.timeout.ms": 2_000,
-                "heartbeat.interval.ms": 500,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "fetch.queue.backoff.ms": 5,
-                "log_level": 3,
-            }
-        )
         return PageViewConsumer(
-            kafka,
-            Intake(kafka, batch_events),
+            Consumer(
+                {
+                    "bootstrap.servers": self.servers.bootstrap_servers,
+                    "group.id": self.topic,
+                    "session.timeout.ms": 2_000,
+                    "heartbeat.interval.ms": 500,
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "error",
+                    "enable.partition.eof": True,
+                    "fetch.queue.backoff.ms": 5,
+                    "log_level": 3,
+                }
+            ),
             self.log,
             counters,
             aggregators,

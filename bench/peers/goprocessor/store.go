@@ -18,11 +18,10 @@ type Store struct{ client *redis.Client }
 func (s *Store) Add(ctx context.Context, counts *Counts) error {
 	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for b, pages := range counts.pages {
-			key := "views:" + b.site + ":" + strconv.FormatInt(b.start/b.period.length, 10)
-			add(ctx, pipe, key, pages, b.expiry())
+			add(ctx, pipe, "views"+minuteOf(b), pages, b.expiry())
 		}
 		for b, views := range counts.live {
-			add(ctx, pipe, "live:"+b.site+":"+strconv.FormatInt(b.start/b.period.length, 10), views, b.expiry())
+			add(ctx, pipe, "live"+minuteOf(b), views, b.expiry())
 		}
 		for b, t := range counts.totals {
 			addTally(ctx, pipe, b, t)
@@ -31,8 +30,9 @@ func (s *Store) Add(ctx context.Context, counts *Counts) error {
 			see(ctx, pipe, "visitors"+placeOf(b), visitors, b.expiry())
 		}
 		for b, pages := range counts.seenOn {
+			place := placeOf(b)
 			for path, visitors := range pages {
-				see(ctx, pipe, "visitors"+placeOf(b)+":"+path, visitors, b.expiry())
+				see(ctx, pipe, "visitors"+place+":"+path, visitors, b.expiry())
 			}
 		}
 		pipe.IncrBy(ctx, "counted", counts.Events)
@@ -42,10 +42,15 @@ func (s *Store) Add(ctx context.Context, counts *Counts) error {
 }
 
 func addTally(ctx context.Context, pipe redis.Pipeliner, b bucket, t *tally) {
+	place := placeOf(b)
 	for n, values := range t.dimensions {
-		add(ctx, pipe, "by:"+Dimensions[n].Name+placeOf(b), values, b.expiry())
+		add(ctx, pipe, "by:"+Dimensions[n].Name+place, values, b.expiry())
 	}
-	see(ctx, pipe, "visitors"+placeOf(b), t.visitors, b.expiry())
+	see(ctx, pipe, "visitors"+place, t.visitors, b.expiry())
+}
+
+func minuteOf(b bucket) string {
+	return ":" + b.site + ":" + strconv.FormatInt(b.start/b.period.length, 10)
 }
 
 func placeOf(b bucket) string {

@@ -23,7 +23,6 @@ from processing.counters import Counters, connect
 from processing.dead_letters import DeadLetters
 from processing.duplicates import DuplicateWindows
 from processing.forgotten_list import FollowedForgotten
-from processing.intake import Intake
 from processing.log import Log
 from processing.repair import Repair
 from processing.rules import Retention
@@ -122,17 +121,17 @@ def page_view_consumer(
     counted_by = aggregators(SiteDirectory())
     batch_events = settings.CONSUMER_BATCH_EVENTS
     replay = ArchiveReplay(Archive.from_settings(), counters, counted_by, batch_events, now_ms)
-    kafka = Consumer(kafka_settings())
     return PageViewConsumer(
-        kafka,
-        Intake(kafka, batch_events, decode),
+        Consumer(kafka_settings()),
         Log(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPIC, timeout=5.0),
         counters,
         counted_by,
         DeadLetters(settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_DEAD_TOPIC),
+        batch_events=batch_events,
         max_invalid=settings.CONSUMER_MAX_INVALID,
         clock=now_ms,
         repair=Repair(replay),
+        decode=decode,
     )
 
 
