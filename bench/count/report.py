@@ -17,6 +17,7 @@ from bench.count.subjects import (
     GO_PAGES,
     OURS,
     OURS_PAGES,
+    OURS_PAGES_TWICE,
     OURS_TWICE,
     PARTITIONS,
     PATHWAY,
@@ -39,6 +40,7 @@ _TARGETS = (
     (OURS, GO_EVERY, 1.0),
     (OURS, DRAIN, 0.22),
     (OURS_TWICE, OURS, 1.8),
+    (OURS_PAGES_TWICE, OURS_PAGES, 1.8),
 )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.count import DIRECTORY
 from bench.count.layouts import EveryDimension, Layout, NumberOnly, Ours, OursByMinute, Peers
@@ -101,6 +101,12 @@ OURS_PAGES = Subject(
 OURS_TWICE = Subject(
     "ours, two consumers", _CONSUME, _OURS, consumers=2, settings=_EXACT | _SHORT_SESSION
 )
+OURS_PAGES_TWICE = replace(
+    OURS_PAGES,
+    name="ours, pages by minute only, two consumers",
+    consumers=2,
+    settings={**OURS_PAGES.settings, **_SHORT_SESSION},
+)
 GO_EVERY = _go("Go processor, every dimension", _EVERY, EveryDimension(), "every")
 GO_PAGES = _go("Go processor, pages", _PAGES, Peers(), "pages")
 PATHWAY = _python_peer("pathway", "Pathway")
@@ -118,7 +124,7 @@ FAUST = _python_peer("faust", "faust-streaming", BEGINNING)
 DRAIN = _baseline("bare drain", "drain", "nothing", NumberOnly())
 PLAIN = _baseline("plain loop, no Redis", "plain", _PAGES, Peers())
 
-SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, OURS_PAGES, GO_PAGES, PATHWAY, BYTEWAX,
-            BYTEWAX_EACH, FLINK_JOB, QUIX, FAUST, PLAIN, DRAIN]  # fmt: skip
+SUBJECTS = [OURS, OURS_WITH_IDS, OURS_TWICE, GO_EVERY, OURS_PAGES, OURS_PAGES_TWICE, GO_PAGES,
+            PATHWAY, BYTEWAX, BYTEWAX_EACH, FLINK_JOB, QUIX, FAUST, PLAIN, DRAIN]  # fmt: skip
 # Of these also the time from Kafka's acknowledgement to the number in Redis.
 LIVE_SUBJECTS = [OURS, GO_EVERY, FLINK_JOB, PATHWAY]

@@ -267,3 +267,12 @@ def test_it_stops_at_once_where_nothing_is_under_way(slow_web: Web) -> None:
         ask_to_stop(slow_web)
         assert is_closed(idle)
     assert_stopped_cleanly(slow_web)
+
+
+def test_it_fails_where_another_listens(web: Web, kind: type[Web], tmp_path: Path) -> None:
+    second = kind(tmp_path, {}, port=web.port)
+    assert second.spawn().wait(30) == 1
+    said = second.log_path.read_text()
+    assert "ddress already in use" in said, said
+    assert "give another --port" in said, said
+    assert "stopped cleanly" not in said, said

@@ -24,8 +24,8 @@ class Web(Child):
 
     arguments: tuple[str, ...] = ("serve",)
 
-    def __init__(self, directory: Path, settings: dict[str, str]) -> None:
-        port = free_port()
+    def __init__(self, directory: Path, settings: dict[str, str], port: int = 0) -> None:
+        port = port or free_port()
         defaults = {"DATA_DIR": str(directory), "LOG_FORMAT": "text"}
         command = manage(*self.arguments, "--port", str(port))
         super().__init__(self.arguments[0], command, defaults | settings, directory)

@@ -29,16 +29,25 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that outgoing connections get: one of them
-    could take it before the server does."""
+    """A port for a server, which for the next minute nobody else gets from here.
+
+    It is below those that outgoing connections get. A connection that was closed on this side
+    keeps it in TIME_WAIT, where a server may listen that reuses addresses, as servers do; the
+    `bind` here does not, so another call of this fails.
+    """
     while True:
-        port = 15_000 + secrets.randbelow(15_000)
+        address = ("127.0.0.1", 15_000 + secrets.randbelow(15_000))
         with socket.socket() as listener:
             try:
-                listener.bind(("127.0.0.1", port))
+                listener.bind(address)
             except OSError:
                 continue
-            return port
+            # For the connection, which is in a server's way unless it permits reuse, too.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.listen()
+            with socket.create_connection(address):
+                listener.accept()[0].close()
+            return address[1]
 
 
 class Server:

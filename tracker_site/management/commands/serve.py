@@ -10,7 +10,7 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from twisted.internet import defer, reactor
 
 from tracker_site.asgi import application
@@ -25,11 +25,17 @@ class DrainingServer(Server):  # type: ignore[misc]  # Daphne has no types
     """Daphne, but on its way out it answers what it was asked before."""
 
     draining = False
+    listen_trouble = ""
 
     def listen_success(self, port: Any) -> Any:
         """Hands the port on, which Daphne forgets, so that it can be closed."""
         super().listen_success(port)
         return port
+
+    def listen_error(self, failure: Any) -> None:
+        """Keeps why nothing can listen, which for Daphne is a stop like any other."""
+        self.listen_trouble = failure.getErrorMessage()
+        self.stop()
 
     def kill_all_applications(self) -> Any:
         """Twisted waits for this before it stops: first nothing new, then what is under way."""
@@ -82,5 +88,8 @@ class Command(BaseCommand):
         endpoints = build_endpoint_description_strings(host=options["host"], port=options["port"])
         logger.info("Serving on %s:%d", options["host"], options["port"])
         daphne.server.HTTPFactory = HttpFactory  # Daphne has no other place to say so.
-        DrainingServer(application, endpoints=endpoints, server_name="").run()
+        server = DrainingServer(application, endpoints=endpoints, server_name="")
+        server.run()
+        if server.listen_trouble:
+            raise CommandError(f"{server.listen_trouble} Free it, or give another --port.")
         logger.info("The web process stopped cleanly.")
