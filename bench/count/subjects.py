@@ -81,6 +81,11 @@ def _baseline(name: str, module: str, counts: str, layout: Layout) -> Subject:
     return Subject(name, command, counts, layout, ends=True)
 
 
+def _twice(subject: Subject) -> Subject:
+    name, settings = f"{subject.name}, two consumers", {**subject.settings, **_SHORT_SESSION}
+    return replace(subject, name=name, consumers=2, settings=settings)
+
+
 _JAVA = (
     "java", "-Xms1g", "-Xmx2g", "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "--add-opens=java.base/java.util=ALL-UNNAMED", "-cp", f"{FLINK_JAR}:{FLINK}/lib/*",
@@ -98,15 +103,7 @@ OURS_PAGES = Subject(
     OursByMinute,
     settings=_EXACT | {"DJANGO_SETTINGS_MODULE": "tracker_site.daemon_settings"},
 )
-OURS_TWICE = Subject(
-    "ours, two consumers", _CONSUME, _OURS, consumers=2, settings=_EXACT | _SHORT_SESSION
-)
-OURS_PAGES_TWICE = replace(
-    OURS_PAGES,
-    name="ours, pages by minute only, two consumers",
-    consumers=2,
-    settings={**OURS_PAGES.settings, **_SHORT_SESSION},
-)
+OURS_TWICE, OURS_PAGES_TWICE = _twice(OURS), _twice(OURS_PAGES)
 GO_EVERY = _go("Go processor, every dimension", _EVERY, EveryDimension(), "every")
 GO_PAGES = _go("Go processor, pages", _PAGES, Peers(), "pages")
 PATHWAY = _python_peer("pathway", "Pathway")

@@ -11,5 +11,6 @@ def test_a_port_is_given_once() -> None:
 
 
 def test_a_server_may_listen_on_its_port() -> None:
-    with socket.create_server(("127.0.0.1", free_port())) as server:
-        assert server.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as server:
+        assert server.getsockname()[1] == port

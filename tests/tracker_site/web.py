@@ -24,7 +24,7 @@ class Web(Child):
 
     arguments: tuple[str, ...] = ("serve",)
 
-    def __init__(self, directory: Path, settings: dict[str, str], port: int = 0) -> None:
+    def __init__(self, directory: Path, settings: dict[str, str], port: int | None = None) -> None:
         port = port or free_port()
         defaults = {"DATA_DIR": str(directory), "LOG_FORMAT": "text"}
         command = manage(*self.arguments, "--port", str(port))

@@ -33,7 +33,7 @@ def free_port() -> int:
 
     It is below those that outgoing connections get. A connection that was closed on this side
     keeps it in TIME_WAIT, where a server may listen that reuses addresses, as servers do; the
-    `bind` here does not, so another call of this fails.
+    `bind` here does not, so another call finds another port.
     """
     while True:
         address = ("127.0.0.1", 15_000 + secrets.randbelow(15_000))
