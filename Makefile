@@ -2,9 +2,15 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+# The benchmarks and their peers have environments of their own, with the system's Python where it is new enough: Debian's is
+# built with profile-guided optimisation, as the Docker image's is and pyenv's is not.
+BENCH := .data/bench/venv
+BENCH_PYTHON := $(if $(shell /usr/bin/python3 -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),/usr/bin/python3,$(PYTHON))
+.data/bench/%: PYTHON = $(BENCH_PYTHON)
 # Most tests wait for servers, so three at a time keep two cores busy.
 PARALLEL ?= -n 3 --dist loadgroup
 PY := $(VENV)/bin/python
+BENCH_PY := $(BENCH)/bin/python
 export PORT DATA_DIR KAFKA HOST
 SEED ?=
 MINUTES ?= 5
@@ -16,7 +22,7 @@ PEERS := pathway bytewax quixstreams faust
 ROUNDS ?= 5
 
 .PHONY: install-clients up down test chaos chaos-mutants hostile bench-count bench-count-protocol bench-ingest bench-enrichment lint \
-  format install install-dev install-bench install-peers system-packages help
+  format install install-dev install-bench install-peers system-packages bench-packages help
 
 help:
 	@echo "make up      install and run everything on http://localhost:$${PORT:-8080} (PORT, DATA_DIR, KAFKA=apache)"
@@ -43,19 +49,20 @@ install-dev: $(VENV)/installed-dev
 install-clients: system-packages
 	@$(MAKE) --no-print-directory $(CLIENTS)/node_modules/.package-lock.json
 
-install-bench: $(VENV)/installed-bench
+install-bench: bench-packages $(BENCH)/installed-bench
 
-install-peers: $(PEERS:%=.data/bench/peers/%/installed)
+install-peers: bench-packages $(PEERS:%=.data/bench/peers/%/installed)
 
-$(PY):
+.PRECIOUS: %/bin/python
+%/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is not. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
+	@$(PYTHON) -m venv $* || \
 	  { echo "Python can't make a virtual environment here (Debian: apt install python3-venv)."; exit 1; }
 
-$(VENV)/installed: requirements.txt | $(PY)
+%/installed: requirements.txt | %/bin/python
 	@echo "Installing the Python packages (once, about a minute) …"
-	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$*/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
@@ -72,33 +79,41 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json
 	  npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && touch $@; \
 	fi
 
-$(VENV)/installed-bench: bench/requirements.txt $(VENV)/installed
+$(BENCH)/installed-bench: bench/requirements.txt $(BENCH)/installed
 	@echo "Installing what the benchmarks need (once) …"
-	@$(PY) -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@$(BENCH_PY) -m pip install -q --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
-.data/bench/peers/%/installed: bench/peers/%/requirements.txt | $(PY)
+.data/bench/peers/%/installed: bench/peers/%/requirements.txt | .data/bench/peers/%/bin/python
 	@echo "Installing $* (once) …"
-	@$(PY) -m venv $(@D)
 	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-# Where it is root on Debian; elsewhere the tests that want them say which package is missing.
+# What the commands of $(1) name as missing is installed where it is root on Debian.
+define install_missing
+@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  missing="$$({ $(1); } | xargs)"; \
+  if [ -n "$$missing" ]; then \
+    echo "Installing $$missing …"; \
+    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+  fi; \
+fi
+endef
+
+TEST_PACKAGES = [ -x /usr/bin/chromium ] || echo chromium; \
+  command -v redis-server >/dev/null || echo redis-server; \
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql; \
+  command -v java >/dev/null || echo default-jre-headless; \
+  command -v mvn >/dev/null || echo maven; \
+  command -v npm >/dev/null || echo nodejs npm; \
+  command -v cc >/dev/null || echo gcc libc6-dev
+
+# Elsewhere the tests that want them say which package is missing.
 system-packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  missing=""; \
-	  [ -x /usr/bin/chromium ] || missing="$$missing chromium"; \
-	  command -v redis-server >/dev/null || missing="$$missing redis-server"; \
-	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
-	  command -v java >/dev/null || missing="$$missing default-jre-headless"; \
-	  command -v mvn >/dev/null || missing="$$missing maven"; \
-	  command -v npm >/dev/null || missing="$$missing nodejs npm"; \
-	  command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
-	  if [ -n "$$missing" ]; then \
-	    echo "Installing$$missing …"; \
-	    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
-	  fi; \
-	fi
+	$(call install_missing,$(TEST_PACKAGES))
+
+bench-packages:
+	$(call install_missing,$(BENCH_PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 
 test: install-dev system-packages install-clients
 	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
@@ -117,18 +132,18 @@ hostile: install-dev
 	@$(PY) -m tests.hostile --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 bench-count: install-bench install-peers
-	@$(PY) -m bench.count.tools
-	@$(PY) -m bench.count --rounds $(ROUNDS) $(BENCH_ARGS)
+	@$(BENCH_PY) -m bench.count.tools
+	@$(BENCH_PY) -m bench.count --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-count-protocol: install-bench
-	@$(PY) -m bench.count_protocol --rounds $(ROUNDS) $(BENCH_ARGS)
+	@$(BENCH_PY) -m bench.count_protocol --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-ingest: install-bench
-	@$(PY) -m bench.ingest.tools
-	@$(PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
+	@$(BENCH_PY) -m bench.ingest.tools
+	@$(BENCH_PY) -m bench.ingest --rounds $(ROUNDS) $(BENCH_ARGS)
 
 bench-enrichment: install-bench
-	@$(PY) -m bench.enrichment --rounds $(ROUNDS) $(BENCH_ARGS)
+	@$(BENCH_PY) -m bench.enrichment --rounds $(ROUNDS) $(BENCH_ARGS)
 
 lint: install-dev
 	@$(PY) -m ruff check .
