@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
+from ingest.kafka_security import librdkafka_settings
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class PageViewProducer:
 
 def _configuration(settings: ProducerSettings) -> dict[str, Any]:
     return {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **librdkafka_settings(settings.bootstrap_servers),
         "acks": "all",
         "enable.idempotence": True,
         "linger.ms": settings.linger_ms,

@@ -15,6 +15,7 @@ import msgspec
 from confluent_kafka import KafkaException, Message, Producer
 from django.conf import settings
 
+from ingest.kafka_security import librdkafka_settings
 from ingest.pageview import PageView, UndecodableMessage, decode, encode
 from processing.duplicates import DuplicateWindows
 from processing.forgotten_list import read_forgotten
@@ -110,7 +111,7 @@ class Replayer:
         self._force = force
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **librdkafka_settings(bootstrap_servers),
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": 10_000,

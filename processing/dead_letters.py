@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from ingest.kafka_security import librdkafka_settings
 from processing.log import LogUnavailable
 
 
@@ -29,7 +30,7 @@ class DeadLetters:
         self._timeout = timeout
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **librdkafka_settings(bootstrap_servers),
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": int(timeout * 1000),

@@ -15,6 +15,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from django.conf import settings
+
+from ingest.kafka_security import librdkafka_settings
 
 _LEADER_CHANGES = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -53,7 +56,7 @@ class Log:
         self.timeout = timeout
         self._admin = AdminClient(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **librdkafka_settings(bootstrap_servers),
                 "log_level": 3,
                 "reconnect.backoff.max.ms": 1000,
             }
@@ -198,8 +201,9 @@ class Log:
     def _consumer(self) -> Consumer:
         return Consumer(
             {
-                "bootstrap.servers": self.bootstrap_servers,
-                "group.id": "readers",
+                **librdkafka_settings(self.bootstrap_servers),
+                # It never joins; brokers with access rights have to know the name.
+                "group.id": settings.KAFKA_GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,

@@ -7,6 +7,7 @@ import logging
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 
@@ -67,6 +68,19 @@ REFERRER_SPAM_FILE = env.text("REFERRER_SPAM_FILE", "")
 
 # --- Kafka -----------------------------------------------------------------------------
 KAFKA_BOOTSTRAP_SERVERS = env.text("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+# How brokers and clients know each other (ingest/kafka_security.py).
+KAFKA_SECURITY_PROTOCOL = env.choice(
+    "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+)
+KAFKA_SASL_MECHANISM = env.choice(
+    "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+)
+KAFKA_SASL_USERNAME = env.text("KAFKA_SASL_USERNAME", "")
+KAFKA_SASL_PASSWORD = env.text("KAFKA_SASL_PASSWORD", "")
+# PEM files.
+KAFKA_SSL_CA_LOCATION = env.text("KAFKA_SSL_CA_LOCATION", "")
+KAFKA_SSL_CERTIFICATE_LOCATION = env.text("KAFKA_SSL_CERTIFICATE_LOCATION", "")
+KAFKA_SSL_KEY_LOCATION = env.text("KAFKA_SSL_KEY_LOCATION", "")
 KAFKA_TOPIC = env.text("KAFKA_TOPIC", "pageviews")
 KAFKA_DEAD_TOPIC = f"{KAFKA_TOPIC}.dead"
 KAFKA_GROUP = env.text("KAFKA_GROUP", "counters")
@@ -99,6 +113,11 @@ ARCHIVE_URL = env.text("ARCHIVE_URL", f"file://{DATA_DIR / 'archive'}")
 ARCHIVE_SEGMENT_EVENTS = env.number("ARCHIVE_SEGMENT_EVENTS", 100_000, least=1, most=5_000_000)
 ARCHIVE_INTERVAL_SECONDS = env.number("ARCHIVE_INTERVAL_SECONDS", 300, least=1)
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL)
+# Celery's client would not look at the certificate otherwise.
+CELERY_BROKER_USE_SSL = CELERY_BROKER_URL.startswith("rediss://") and {
+    "ssl_cert_reqs": "required",
+    **{k: v for k, v in parse_qsl(urlsplit(CELERY_BROKER_URL).query) if k.startswith("ssl_")},
+}
 
 # --- Logs ------------------------------------------------------------------------------
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ["json", "text"])

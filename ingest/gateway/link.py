@@ -8,10 +8,13 @@ and no timer for each request: whoever sends knows when its time is over.
 import asyncio
 import struct
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
+from aiokafka.protocol.api import RequestStruct
+
 from ingest.gateway.lanes import Batch, Lane
-from ingest.gateway.requests import Answers, produce_request, read_answers
+from ingest.gateway.requests import CLIENT, Answers, produce_request, read_answers
 
 # What travels in one request.
 Load = list[tuple[Lane, Batch]]
@@ -34,6 +37,7 @@ class Link(asyncio.Protocol):
         self._answered = answered
         self._lost = lost
         self._transport: Any = None
+        self._question: asyncio.Future[bytes] | None = None
         self._load: Load = []
         self._unread = b""
         self._number = 0
@@ -44,12 +48,27 @@ class Link(asyncio.Protocol):
     def is_free(self) -> bool:
         return not self._load
 
+    async def ask(self, request: RequestStruct) -> Any:
+        """Of a link that nothing is sent over yet. Returns what the broker answers; raises
+        `ConnectionError`."""
+        header = request.build_request_header(self._next_number(), CLIENT)
+        message = header.encode() + request.encode()
+        self._question = asyncio.get_running_loop().create_future()
+        self._transport.write(_number.pack(len(message)) + message)
+        answer = BytesIO(await self._question)
+        self._question = None
+        request.parse_response_header(answer)
+        return request.RESPONSE_TYPE.decode(answer)
+
     def send(self, topic: str, timeout_ms: int, load: Load) -> None:
         """Only while it is free."""
         self._load = load
-        self._number = (self._number + 1) % 2**31
         records = [(lane.partition, batch.record_bytes) for lane, batch in load]
-        self._transport.write(produce_request(self._number, topic, timeout_ms, records))
+        self._transport.write(produce_request(self._next_number(), topic, timeout_ms, records))
+
+    def _next_number(self) -> int:
+        self._number = (self._number + 1) % 2**31
+        return self._number
 
     def abort(self, reason: str) -> None:
         """Nothing more is heard of what is under way."""
@@ -70,12 +89,18 @@ class Link(asyncio.Protocol):
             self.abort("the broker's answer is none")
         elif len(data) >= _SIZE_BYTES + size:
             self._unread = b""
-            self._read(data[_SIZE_BYTES:])
+            if self._question is None:
+                self._read(data[_SIZE_BYTES:])
+            elif not self._question.done():
+                self._question.set_result(data[_SIZE_BYTES:])
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
         load, self._load = self._load, []
-        self._lost(self, load, str(error or self._reason))
+        reason = str(error or self._reason)
+        if self._question is not None and not self._question.done():
+            self._question.set_exception(ConnectionResetError(reason))
+        self._lost(self, load, reason)
 
     def _read(self, answer: bytes) -> None:
         """There is one at most, as one request is under way at most."""

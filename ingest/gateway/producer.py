@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import KafkaError, NoError, for_code
 
 from ingest.delivery import Delivery, KafkaUnavailable, ProducerSettings
+from ingest.gateway.access import Access
 from ingest.gateway.lanes import Batch, Identity, Lane
 from ingest.gateway.link import Link, Load
 from ingest.gateway.requests import Answers, InitProducerIdRequest
@@ -42,6 +43,7 @@ class LoopProducer:
         self._linger_s = settings.linger_ms / 1_000
         self._timeout_ms = settings.timeout_ms
         self._timeout_s = settings.timeout_ms / 1_000
+        self._access = Access()
         self._client: AIOKafkaClient | None = None
         self._identity: Identity | None = None
         self._lanes: list[Lane] = []
@@ -173,10 +175,10 @@ class LoopProducer:
         if place is None:
             raise OSError("its address is not known")
         async with asyncio.timeout(self._timeout_s):
-            _, link = await self._loop.create_connection(
-                lambda: Link(self._read_answers, partial(self._lost, broker)),
+            link = await self._access.connect(
                 place.host,
                 place.port,
+                lambda: Link(self._read_answers, partial(self._lost, broker)),
             )
         # Before it could be noted, so nobody would hear of it again.
         if link.is_lost:
@@ -289,15 +291,19 @@ class LoopProducer:
         """A client that has just heard from a broker."""
         if self._client is not None and await self._client.force_metadata_update():
             return self._client
+        servers = self._settings.bootstrap_servers
         client = AIOKafkaClient(
-            bootstrap_servers=self._settings.bootstrap_servers,
+            bootstrap_servers=servers,
             request_timeout_ms=self._timeout_ms,
             retry_backoff_ms=int(_RETRY_S * 1_000),
+            **self._access.for_aiokafka(),
         )
         try:
             await client.bootstrap()
-        except BaseException:
+        except BaseException as error:
             await client.close()
+            if isinstance(error, KafkaError):
+                raise OSError(await self._access.why_not(servers)) from None
             raise
         before, self._client = self._client, client
         if before is not None:

@@ -12,7 +12,8 @@ from aiokafka.protocol.types import CompactString, Int16, Int32, Int64, Schema, 
 Answers = dict[int, tuple[int, int]]
 
 _PRODUCE, _PRODUCE_VERSION = 0, 7
-_CLIENT = b"tracker-gateway"
+CLIENT = "tracker-gateway"
+_CLIENT = CLIENT.encode()
 _ALL_IN_SYNC = -1
 _NO_TRANSACTION = -1
 _NO_PRODUCER, _NO_EPOCH = -1, -1

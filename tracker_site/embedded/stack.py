@@ -25,6 +25,7 @@ from tracker_site.embedded.servers import (
 )
 from tracker_site.embedded.shutdown import Say, Shutdown
 from tracker_site.embedded.state import StackState
+from tracker_site.settings import env
 
 READY_SECONDS = 60.0
 _MOST_BACKOFF_S = 30.0
@@ -45,12 +46,12 @@ class Stack:
         self.url = f"http://localhost:{port}"
         directory = state.directory
         self.servers: list[Server] = []
-        self.environment = _defaults(directory, self.url)
-        if "REDIS_URL" not in os.environ:
+        self.environment = _settings(directory, self.url)
+        if "REDIS_URL" not in self.environment:
             store = Valkey(directory / "store", save=True)
             self.servers.append(store)
             self.environment["REDIS_URL"] = store.url
-        if "KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
+        if "KAFKA_BOOTSTRAP_SERVERS" not in self.environment:
             broker = _broker(kafka, directory)
             self.servers.append(broker)
             self.environment["KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
@@ -198,8 +199,10 @@ def _broker(kind: str, directory: Path) -> Tansu | ApacheKafka:
     return Tansu(directory / "broker")
 
 
-def _defaults(directory: Path, url: str) -> dict[str, str]:
-    """Settings of an embedded stack, where the environment does not say otherwise."""
+def _settings(directory: Path, url: str) -> dict[str, str]:
+    """Those that the environment has, which commands in other terminals have to know as well, and
+    those of an embedded stack."""
+    given = {name: os.environ[name] for name in env.declared if os.environ.get(name)}
     defaults = {
         "DATA_DIR": str(directory),
         "PUBLIC_URL": url,
@@ -209,7 +212,7 @@ def _defaults(directory: Path, url: str) -> dict[str, str]:
         "KAFKA_SESSION_TIMEOUT_MS": "6000",
         "ARCHIVE_INTERVAL_SECONDS": "60",
     }
-    return {name: os.environ.get(name) or value for name, value in defaults.items()}
+    return {**defaults, **given}
 
 
 def stop_leftovers(state: StackState, say: Say) -> bool:

@@ -59,8 +59,9 @@ class StackState:
 
     def write(self, state: dict[str, object]) -> None:
         temporary = self.path.with_suffix(".tmp")
+        # For its owner alone from the first byte on: passwords are in it.
+        temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(state, indent=2) + "\n")
-        temporary.chmod(0o600)
         temporary.replace(self.path)
 
     def read(self) -> dict[str, object]:

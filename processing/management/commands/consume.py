@@ -13,6 +13,7 @@ from confluent_kafka import Consumer
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ingest.kafka_security import librdkafka_settings
 from ingest.pageview import PageView, decode
 from ingest.sites import SiteDirectory
 from processing.aggregation import Aggregator
@@ -154,7 +155,7 @@ def aggregators(sites: SiteDirectory) -> list[Aggregator]:
 
 def kafka_settings() -> dict[str, Any]:
     return {
-        "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        **librdkafka_settings(settings.KAFKA_BOOTSTRAP_SERVERS),
         "group.id": settings.KAFKA_GROUP,
         "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
         # The default, 3 s, is too long for a short session: it would end again and again.

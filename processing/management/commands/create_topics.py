@@ -7,7 +7,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-_TIMEOUT_S = 30
+from ingest.kafka_security import librdkafka_settings
+
+# The client tells why it gave up a little later than it should have.
+_TIMEOUT_S, _GRACE_S = 30, 5
 
 
 class Command(BaseCommand):
@@ -16,10 +19,11 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        admin = AdminClient({"bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS, "log_level": 3})
+        brokers = librdkafka_settings(settings.KAFKA_BOOTSTRAP_SERVERS)
+        admin = AdminClient({**brokers, "log_level": 3})
         for name, future in admin.create_topics(_topics(), request_timeout=_TIMEOUT_S).items():
             try:
-                future.result(timeout=_TIMEOUT_S)
+                future.result(timeout=_TIMEOUT_S + _GRACE_S)
             except KafkaException as error:
                 self._explain(name, error.args[0])
             else:
