@@ -29,12 +29,13 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from dashboard.models import ApiKey
 from ingest.models import Site
-Site.objects.get_or_create(public_id="localhost")
-Site.objects.get_or_create(public_id="closed.example", active=False)
-Site.objects.get_or_create(public_id="private.example", honour_opt_out=True)
-Site.objects.get_or_create(public_id="strict.example", allowed_hostnames="*.a.example")
-rules = "lower-case\\nkeep-query q"
-site, _ = Site.objects.get_or_create(public_id="shop.example", path_rules=rules)
+def add_site(name, **settings):  # tests that were here before may have left it
+    return Site.objects.update_or_create(public_id=name, defaults=settings)[0]
+add_site("localhost")
+add_site("closed.example", active=False)
+add_site("private.example", honour_opt_out=True)
+add_site("strict.example", allowed_hostnames="*.a.example")
+site = add_site("shop.example", path_rules="lower-case\\nkeep-query q")
 user = User.objects.create_superuser("hostile", password="never used")
 session = SessionStore()
 session[SESSION_KEY] = str(user.pk)

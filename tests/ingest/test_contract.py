@@ -122,7 +122,7 @@ def doors(
         "Site.objects.get_or_create(public_id='closed.example', active=False);"
         "Site.objects.get_or_create(public_id='private.example', honour_opt_out=True);"
         "Site.objects.get_or_create(public_id='strict.example', allowed_hostnames='*.a.example');"
-        "Site.objects.get_or_create(public_id='shop.example')"
+        "Site.objects.update_or_create(public_id='shop.example', defaults={'path_rules': ''})"
     )
     run_command(migrated_database, "shell", "-v0", "-c", add_sites)
     environment = {
