@@ -12,6 +12,7 @@ from aiokafka.conn import (
 )
 from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.admin import SaslAuthenticateRequest_v0, SaslHandShakeRequest_v1
+from django.conf import settings
 
 from ingest.gateway.link import Link
 from ingest.kafka_security import Credentials, credentials, tls_context
@@ -55,8 +56,10 @@ class Access:
     def for_aiokafka(self) -> dict[str, Any]:
         """Its client's arguments."""
         known = self._credentials
-        protocol = ("SASL_" if known else "") + ("SSL" if self._tls else "PLAINTEXT")
-        given: dict[str, Any] = {"security_protocol": protocol, "ssl_context": self._tls}
+        given: dict[str, Any] = {
+            "security_protocol": settings.KAFKA_SECURITY_PROTOCOL,
+            "ssl_context": self._tls,
+        }
         if known is not None:
             given["sasl_mechanism"] = known.mechanism
             given["sasl_plain_username"] = known.username

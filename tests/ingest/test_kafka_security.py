@@ -12,12 +12,11 @@ import pytest
 import trustme
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from ingest.gateway.producer import LoopProducer
 from ingest.producer import PageViewProducer
 from processing.log import Log
 from tests.conftest import CACHE, Servers, _missing
 from tests.ingest.conftest import producer_settings
-from tests.ingest.test_loop_producer import Sending, run
+from tests.ingest.test_loop_producer import run, sending
 from tests.ingest.test_producer import send
 from tests.processing.pipeline import wait_for
 from tests.secured_servers import TRIED_TOPIC, SecuredKafka, SecuredRedis
@@ -74,10 +73,8 @@ def test_both_producers_are_let_in(kafka: SecuredKafka, use: Use, way: str) -> N
     producer.close()
 
     async def test() -> None:
-        producer = LoopProducer(producer_settings(servers, TRIED_TOPIC))
-        producer.start()
-        await Sending(producer).send_safely([(b"visitor", b"of the loop")] * 500)
-        await producer.close()
+        async with sending(servers.bootstrap_servers, TRIED_TOPIC) as loop:
+            await loop.send_safely([(b"visitor", b"of the loop")] * 500)
 
     run(test)
     assert sum(log.ends(2).values()) == before + 501
@@ -90,15 +87,12 @@ def test_the_gateway_goes_on_when_its_login_is_over(kafka: SecuredKafka, use: Us
     servers = use(kafka.scram())
 
     async def test() -> None:
-        producer = LoopProducer(producer_settings(servers, TRIED_TOPIC))
-        producer.start()
-        sending = Sending(producer)
-        await sending.send_safely([(b"visitor", b"before")])
-        (first,) = producer._links.values()
-        while not first.is_lost:
-            await sending.send_safely([(b"visitor", b"and on")])
-        await sending.send_safely([(b"visitor", b"after")])
-        await producer.close()
+        async with sending(servers.bootstrap_servers, TRIED_TOPIC) as loop:
+            await loop.send_safely([(b"visitor", b"before")])
+            (first,) = loop.producer._links.values()
+            while not first.is_lost:
+                await loop.send_safely([(b"visitor", b"and on")])
+            await loop.send_safely([(b"visitor", b"after")])
 
     run(test)
 
@@ -123,13 +117,11 @@ def test_the_gateway_says_why_it_is_not_let_in(
         servers = use(values)
 
         async def test(servers: Servers = servers, reason: str = reason) -> None:
-            producer = LoopProducer(producer_settings(servers, TRIED_TOPIC))
-            producer.start()
-            async with asyncio.timeout(20):
-                while reason not in (producer.trouble or ""):
-                    await asyncio.sleep(0.05)
-            assert servers.bootstrap_servers in (producer.trouble or "")
-            await producer.close()
+            async with sending(servers.bootstrap_servers, TRIED_TOPIC) as loop:
+                async with asyncio.timeout(20):
+                    while reason not in (loop.producer.trouble or ""):
+                        await asyncio.sleep(0.05)
+                assert servers.bootstrap_servers in (loop.producer.trouble or "")
 
         run(test)
 

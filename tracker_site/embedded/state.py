@@ -61,6 +61,7 @@ class StackState:
         temporary = self.path.with_suffix(".tmp")
         # For its owner alone from the first byte on: passwords are in it.
         temporary.touch(mode=0o600)
+        temporary.chmod(0o600)
         temporary.write_text(json.dumps(state, indent=2) + "\n")
         temporary.replace(self.path)
 
