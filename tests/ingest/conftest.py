@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from django.conf import settings
@@ -12,6 +13,8 @@ from ingest.producer import PageViewProducer
 from tests.conftest import CACHE, Servers, _missing
 from tests.ingest.accepting import acceptance_of
 from tracker_site.embedded.servers import ApacheKafka, ServerError
+
+Kafka = TypeVar("Kafka", bound=ApacheKafka)
 
 
 def producer_settings(servers: Servers, topic: str, **changes: int) -> ProducerSettings:
@@ -38,9 +41,9 @@ def door(
     producer.close()
 
 
-def stoppable_kafka(directory: Path) -> Iterator[ApacheKafka]:
+def stoppable_kafka(directory: Path, kind: type[Kafka]) -> Iterator[Kafka]:
     """An Apache Kafka of its own, for a fixture whose tests stop and start it."""
-    server = ApacheKafka(directory, CACHE / "apache-kafka")
+    server = kind(directory, CACHE / "apache-kafka")
     try:
         server.start()
     except ServerError as error:

@@ -293,7 +293,7 @@ DELIVERY_SECONDS = 2.0
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
     """An Apache Kafka that the test may stop and start."""
-    yield from stoppable_kafka(tmp_path / "kafka")
+    yield from stoppable_kafka(tmp_path / "kafka", ApacheKafka)
 
 
 def rss_mb(process: int) -> float:

@@ -10,19 +10,18 @@ from typing import Any
 
 import pytest
 import trustme
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.producer import PageViewProducer
 from processing.log import Log
-from tests.conftest import CACHE, Servers, _missing
-from tests.ingest.conftest import producer_settings
-from tests.ingest.test_loop_producer import run, sending
+from tests.conftest import Servers, _missing
+from tests.ingest.conftest import producer_settings, stoppable_kafka
+from tests.ingest.test_loop_producer import PARTITIONS, make_topic, run, sending
 from tests.ingest.test_producer import send
 from tests.processing.pipeline import wait_for
 from tests.secured_servers import TRIED_TOPIC, SecuredKafka, SecuredRedis
 from tests.stack import RunningStack
 from tracker_site.embedded.child import BASE_DIR
-from tracker_site.embedded.servers import ServerError, free_port
+from tracker_site.embedded.servers import free_port
 
 pytestmark = pytest.mark.xdist_group("secured kafka")
 
@@ -31,16 +30,10 @@ Use = Callable[[dict[str, str]], Servers]
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path_factory.mktemp("kafka"), CACHE / "apache-kafka")
-    try:
-        server.start()
-    except ServerError as error:
-        _missing(str(error))
-    server.let_in()
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
-    admin.create_topics([NewTopic(TRIED_TOPIC, 2, 1)])[TRIED_TOPIC].result(20)
-    yield server
-    server.stop()
+    for server in stoppable_kafka(tmp_path_factory.mktemp("kafka"), SecuredKafka):
+        server.let_in()
+        make_topic(server, TRIED_TOPIC)
+        yield server
 
 
 @pytest.fixture
@@ -67,7 +60,7 @@ def ways_in(kafka: SecuredKafka) -> dict[str, dict[str, str]]:
 def test_both_producers_are_let_in(kafka: SecuredKafka, use: Use, way: str) -> None:
     servers = use(ways_in(kafka)[way])
     log = Log(servers.bootstrap_servers, TRIED_TOPIC)
-    before = sum(log.ends(2).values())
+    before = sum(log.ends(PARTITIONS).values())
     producer = PageViewProducer(producer_settings(servers, TRIED_TOPIC))
     send(producer, [(b"visitor", b"of librdkafka")])
     producer.close()
@@ -77,8 +70,8 @@ def test_both_producers_are_let_in(kafka: SecuredKafka, use: Use, way: str) -> N
             await loop.send_safely([(b"visitor", b"of the loop")] * 500)
 
     run(test)
-    assert sum(log.ends(2).values()) == before + 501
-    partition, end = next((p, end) for p, end in log.ends(2).items() if end)
+    assert sum(log.ends(PARTITIONS).values()) == before + 501
+    partition, end = next((p, end) for p, end in log.ends(PARTITIONS).items() if end)
     values = [message.value() for message in log.read(partition, 0, end)]
     assert b"of librdkafka" in values and b"of the loop" in values
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("producer")
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """An Apache Kafka that a test may stop and start."""
-    yield from stoppable_kafka(tmp_path_factory.mktemp("kafka"))
+    yield from stoppable_kafka(tmp_path_factory.mktemp("kafka"), ApacheKafka)
 
 
 def make_topic(kafka: ApacheKafka, name: str) -> Servers:
